@@ -1,0 +1,100 @@
+// What every kernel shares: the storage types, the description of a head, and reductions over a work-group.
+//
+// Storage is a build option, STORAGE: 0 float32, 1 float16, 2 bfloat16. Arithmetic is float32 whatever the storage, and
+// neither 16-bit type needs cl_khr_fp16: halves are read and written by vload_half and vstore_half, which OpenCL C has
+// had since 1.0, and bfloat16 is the upper half of a float32.
+
+#ifndef STORAGE
+#define STORAGE 0
+#endif
+
+// PASTE(float, VECTOR) is float4 where VECTOR is 4.
+#define PASTE_AGAIN(a, b) a##b
+#define PASTE(a, b) PASTE_AGAIN(a, b)
+
+#if STORAGE == 0
+typedef float storage_t;
+typedef float4 storage4_t;
+#else
+typedef ushort storage_t;
+typedef ushort4 storage4_t;
+#endif
+
+static float float_from_brain(ushort bits) { return as_float((uint)bits << 16); }
+
+#if STORAGE == 2
+// Rounds to nearest, ties to even; a NaN stays one (rounding it up could carry it to infinity).
+static ushort brain_from_float(float x) {
+  const uint bits = as_uint(x);
+  return isnan(x) ? (ushort)((bits >> 16) | 0x40u) : (ushort)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+#endif
+
+static float load_element(__global const storage_t *from, long at) {
+#if STORAGE == 0
+  return from[at];
+#elif STORAGE == 1
+  return vload_half(at, (__global const half *)from);
+#else
+  return float_from_brain(from[at]);
+#endif
+}
+
+// Four elements that follow one another. ALIGNED says that every row begins at a multiple of four elements: then one
+// load fetches them on every vendor (NVIDIA's compiler makes four of a vload4).
+static float4 load_four(__global const storage_t *from, long at) {
+#if STORAGE == 1
+  return vload_half4(0, (__global const half *)from + at);
+#else
+#ifdef ALIGNED
+  const storage4_t four = *(__global const storage4_t *)(from + at);
+#else
+  const storage4_t four = vload4(0, from + at);
+#endif
+#if STORAGE == 0
+  return four;
+#else
+  return as_float4(convert_uint4(four) << 16);
+#endif
+#endif
+}
+
+static void store_element(__global storage_t *to, long at, float x) {
+#if STORAGE == 0
+  to[at] = x;
+#elif STORAGE == 1
+  vstore_half_rte(x, at, (__global half *)to);
+#else
+  to[at] = brain_from_float(x);
+#endif
+}
+
+// SUBGROUP pins the size of a sub-group, where the device lets a kernel do that: Intel's compiler otherwise picks a size
+// at which the tiled kernels spill registers, and a kernel that merely assumed a size has been seen to go wrong.
+#ifdef SUBGROUP
+#pragma OPENCL EXTENSION cl_intel_subgroups : enable
+#define PINNED __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
+#else
+#define PINNED
+#endif
+
+// One (batch entry, query head) of a slice; the host fills one for each. Offsets are in elements, from the start of the
+// slice's buffers. By position, query i sees the keys max(0, i + first_shift) … min(key_length, i + end_shift) − 1:
+// causal masks, windows, offsets and key lengths are all in these three numbers.
+typedef struct {
+  long query, key, value, output;  // row 0 of each operand
+  long score;                      // the first row of the slice in the score matrix
+  long mask;                       // the slice's first query, key 0
+  long log_sum_exp;                // query 0
+  int query_length, key_length;
+  int first_shift, end_shift;
+  int offset;  // the position of query 0 among the keys, for ALiBi
+  float slope, sink;
+  int padding;
+} Head;
+
+static int first_visible(const Head head, int i) { return max(0, i + head.first_shift); }
+static int end_visible(const Head head, int i) { return min(head.key_length, i + head.end_shift); }
+
+// The larger of two, NaN if either is: fmax would lose a NaN, and with it the row that must show it.
+static float max_or_nan(float a, float b) { return (a > b || isnan(a)) ? a : b; }

@@ -1,0 +1,73 @@
+// S = modifiers(Q·Kᵀ): the first of the three staged kernels. A work-group makes one TILE_M × TILE_N tile of the score
+// matrix of one head:
+//
+//   S[i][j] = modified(scale · Σ_d Q[i][d] · K[j][d]),   −∞ where key j is hidden from query i
+//
+// The matrix is [head of the slice][row of the slice][score_stride], score_stride a multiple of TILE_N: a row's tail is
+// −∞ as well, so that the softmax needs no bounds. A tile that is hidden by position is written without being computed.
+
+__kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void scores(
+    __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
+    __global const uchar *mask, __global float *scores,
+    int head_dimension, long query_stride, long key_stride,
+    int first_row, int row_tiles, int score_stride,
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride) {
+  __local float a[TILE_K * A_STRIDE];
+  __local floatv b[TILE_K * B_STRIDE / VECTOR];
+
+  const int item = get_local_id(0);
+  const int x = item % GROUP_X, y = item / GROUP_X;
+  const int column_tiles = score_stride / TILE_N;
+  const int group = get_group_id(0);
+  const int column_tile = group % column_tiles;
+  const int row_tile = group / column_tiles % row_tiles;
+  const Head head = heads[group / column_tiles / row_tiles];
+  const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+
+  const int i0 = first_row + row_tile * TILE_M;
+  const int j0 = column_tile * TILE_N;
+  const int rows = min(TILE_M, head.query_length - i0);
+  if (rows <= 0) return;
+
+  floatv c[ROWS][COLUMNS];
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < COLUMNS; v++) c[r][v] = 0.0f;
+
+  // By position: is no pair of the tile visible, or every one?
+  const int last = i0 + rows - 1;
+  const bool hidden = j0 >= end_visible(head, last) || j0 + TILE_N <= first_visible(head, i0);
+  const bool open = j0 >= first_visible(head, last) && j0 + TILE_N <= end_visible(head, i0);
+  const bool only_scaled = open && mask_kind == MASK_NONE && softcap == 0.0f && head.slope == 0.0f;
+
+  if (!hidden) {
+    for (int d = 0; d < head_dimension; d += TILE_K) {
+      barrier(CLK_LOCAL_MEM_FENCE);
+      load_transposed(a, A_STRIDE, TILE_M, query + head.query + i0 * query_stride, query_stride, rows, d,
+                      head_dimension, item);
+      load_transposed((__local float *)b, B_STRIDE, TILE_N, key + head.key + j0 * key_stride, key_stride,
+                      head.key_length - j0, d, head_dimension, item);
+      barrier(CLK_LOCAL_MEM_FENCE);
+      multiply_tiles(c, a, b, x, y);
+    }
+  }
+
+  __global float *to = scores + head.score + (long)(row_tile * TILE_M) * score_stride + j0;
+  for (int r = 0; r < ROWS; r++) {
+    const int row = y * ROWS + r;
+    if (row >= rows) break;
+    for (int v = 0; v < COLUMNS; v++) {
+      const int column = (v * GROUP_X + x) * VECTOR;
+      __global floatv *here = (__global floatv *)(to + (long)row * score_stride + column);
+      if (hidden) {
+        *here = -INFINITY;
+      } else if (only_scaled) {
+        *here = c[r][v] * scale;
+      } else {
+        float s[VECTOR];
+        STORE_VECTOR(c[r][v], 0, s);
+        for (int e = 0; e < VECTOR; e++)
+          ((__global float *)here)[e] = modified_score(modifiers, head, i0 + row, j0 + column + e, s[e]);
+      }
+    }
+  }
+}

@@ -1,0 +1,26 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Floors: each target imports only what stands above it in this list.
+let package = Package(
+  name: "swift-attention",
+  products: [
+    .library(name: "OpenCL", targets: ["OpenCL"])
+  ],
+  targets: [
+    .systemLibrary(
+      name: "OpenCLSystem",
+      pkgConfig: "OpenCL",
+      providers: [.apt(["ocl-icd-opencl-dev", "opencl-headers"])]
+    ),
+    .target(
+      name: "COpenCL",
+      dependencies: ["OpenCLSystem"],
+      linkerSettings: [.linkedLibrary("OpenCL")]
+    ),
+    .target(name: "OpenCL", dependencies: ["COpenCL"]),
+    .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c2x
+)

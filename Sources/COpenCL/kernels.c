@@ -1,0 +1,43 @@
+// The texts of Kernels/, compiled in: a resource bundle would not survive the binary being moved.
+#include "internal.h"
+
+#include <string.h>
+
+// One line a file here and one row below.
+static const unsigned char common[] = {
+#embed "../../Kernels/common.cl" if_empty('\n')
+};
+static const unsigned char modifiers[] = {
+#embed "../../Kernels/modifiers.cl" if_empty('\n')
+};
+static const unsigned char product[] = {
+#embed "../../Kernels/product.cl" if_empty('\n')
+};
+static const unsigned char scores[] = {
+#embed "../../Kernels/scores.cl" if_empty('\n')
+};
+static const unsigned char softmax[] = {
+#embed "../../Kernels/softmax.cl" if_empty('\n')
+};
+static const unsigned char values[] = {
+#embed "../../Kernels/values.cl" if_empty('\n')
+};
+
+#define ROW(name) {#name, name, sizeof(name)}
+
+static const attention_source sources[] = {
+    ROW(common), ROW(modifiers), ROW(product), ROW(scores), ROW(softmax), ROW(values),
+};
+
+size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }
+
+const attention_source *attention_source_at(size_t index) {
+  return index < attention_source_count() ? &sources[index] : NULL;
+}
+
+const attention_source *attention_source_named(const char *name) {
+  for (size_t i = 0; i < attention_source_count(); i++) {
+    if (strcmp(sources[i].name, name) == 0) return &sources[i];
+  }
+  return NULL;
+}
