@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
   name: "swift-attention",
   products: [
-    .library(name: "OpenCL", targets: ["OpenCL"])
+    .library(name: "Attention", targets: ["Attention"]),
   ],
   targets: [
     .systemLibrary(
@@ -19,6 +19,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("OpenCL")]
     ),
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
+    .target(name: "Attention", dependencies: ["OpenCL"]),
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
   ],
   swiftLanguageModes: [.v6],

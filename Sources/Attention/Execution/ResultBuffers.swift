@@ -1,0 +1,35 @@
+/// The results of one call while they are being written. Devices and threads write disjoint heads and rows.
+package struct ResultBuffers: Sendable {
+  package let output: Tensor?
+  package let logSumExp: Tensor?
+  package let weights: Tensor?
+  package let scores: Tensor?
+
+  package init(_ problem: AttentionProblem) throws {
+    func tensor(_ wanted: AttentionOutputs, _ shape: [Int], _ elementType: ElementType) throws -> Tensor? {
+      problem.outputs.contains(wanted) ? try Tensor(zeros: shape, elementType: elementType) : nil
+    }
+    output = try tensor(.output, problem.outputShape, problem.elementType)
+    logSumExp = try tensor(.logSumExp, problem.logSumExpShape, .float32)
+    weights = try tensor(.weights, problem.scoreShape, .float32)
+    scores = try tensor(.scores, problem.scoreShape, .float32)
+    // What no head writes lies past a packed sequence, a key length or a block table's last key: hidden.
+    scores?.mutableElements(of: Float.self).update(repeating: -.infinity)
+  }
+
+  package var result: AttentionResult {
+    AttentionResult(output: output, logSumExp: logSumExp, weights: weights, scores: scores)
+  }
+}
+
+extension Tensor {
+  /// The elements of a tensor that is still being made.
+  package func mutableElements<Element>(of type: Element.Type) -> UnsafeMutableBufferPointer<Element> {
+    UnsafeMutableRawBufferPointer(rebasing: storage.bytes[..<byteCount]).bindMemory(to: type)
+  }
+
+  /// The bytes of a tensor that is still being made, from element `offset` on.
+  package func mutableBytes(from offset: Int) -> UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(rebasing: storage.bytes[(offset * elementType.byteCount)..<byteCount])
+  }
+}

@@ -1,0 +1,183 @@
+import OpenCL
+
+/// One block of a staged plan on its way through a device: operands up, slices computed, results down.
+final class StagedBlock {
+  private let call: AttentionCall
+  private let problem: AttentionProblem
+  private let plan: StagedPlan
+  private let block: StagedPlan.Block
+  private let kernels: StagedKernels
+  private let queues: DeviceQueues
+  private let pool: BufferPool
+  private let scratch: SliceScratch
+
+  private var records: [HeadRecord] = []
+  /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
+  private var maskPlanes: [Int] = []
+  private var query = RowTransfer()
+  private var key = RowTransfer()
+  private var value = RowTransfer()
+  private var output = RowTransfer()
+  private var logSumExp = RowTransfer()
+  private var outputElements = 0
+  private var logSumExpElements = 0
+
+  private var buffers: Buffers?
+  private var uploaded: Event?
+  private var computed: Event?
+  private var downloaded: Event?
+  /// Host memory that commands under way read or write.
+  private var staging: [TensorStorage] = []
+  private var gathered: [(RowTransfer, TensorStorage)] = []
+
+  /// The block's operands and results on the device.
+  struct Buffers {
+    let all: [Buffer]
+    var heads: Buffer { all[0] }
+    var query: Buffer { all[1] }
+    var key: Buffer { all[2] }
+    var value: Buffer { all[3] }
+    var output: Buffer { all[4] }
+    var logSumExp: Buffer { all[5] }
+
+    init(_ all: [Buffer]) { self.all = all }
+  }
+
+  init(
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: StagedPlan, _ block: StagedPlan.Block,
+    results: ResultBuffers, kernels: StagedKernels, queues: DeviceQueues, pool: BufferPool, scratch: SliceScratch
+  ) {
+    self.call = call
+    self.problem = problem
+    self.plan = plan
+    self.block = block
+    self.kernels = kernels
+    self.queues = queues
+    self.pool = pool
+    self.scratch = scratch
+    describeHeads(results)
+  }
+
+  var headCount: Int { block.heads.count }
+
+  // MARK: Operands
+
+  /// Lays the block's heads out densely, one after the other; heads that share keys and values share their rows.
+  private func describeHeads(_ results: ResultBuffers) {
+    var keyHeads: [Int: (key: Int, value: Int)] = [:]
+    var planes: [Int: Int] = [:]
+    let size = problem.elementType.byteCount
+    for (index, head) in block.heads.enumerated() {
+      let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
+      let sequence = problem.sequences[b]
+      var record = HeadRecord()
+      record.queryLength = Int32(sequence.queryLength)
+      record.keyLength = Int32(sequence.keyLength)
+      record.firstShift = Int32(sequence.firstShift)
+      record.endShift = Int32(sequence.endShift)
+      record.offset = Int32(sequence.offset)
+      record.slope = call.alibiSlopes?[h] ?? 0
+      record.sink = call.sinks?[h] ?? 0
+      record.score = Int64(index * block.sliceRows * block.scoreStride)
+
+      record.query = Int64(query.byteCount / size)
+      query.append(problem.queryRun(batch: b, head: h), width: problem.headDimension, of: call.query)
+
+      let g = h / problem.groupSize
+      let shared = keyHeads[b * problem.keyValueHeads + g] ?? (key.byteCount / size, value.byteCount / size)
+      if keyHeads.updateValue(shared, forKey: b * problem.keyValueHeads + g) == nil {
+        for run in problem.keyRuns(batch: b, head: g) {
+          key.append(run, width: problem.headDimension, of: run.source == .past ? call.past?.key ?? call.key : call.key)
+        }
+        for run in problem.valueRuns(batch: b, head: g) {
+          value.append(
+            run, width: problem.valueDimension, of: run.source == .past ? call.past?.value ?? call.value : call.value)
+        }
+      }
+      record.key = Int64(shared.key)
+      record.value = Int64(shared.value)
+
+      let outputRun = problem.outputRun(batch: b, head: h)
+      record.output = Int64(outputElements)
+      record.logSumExp = Int64(logSumExpElements)
+      outputElements += outputRun.rowCount * problem.valueDimension
+      logSumExpElements += outputRun.rowCount
+      if let tensor = results.output { output.append(outputRun, width: problem.valueDimension, of: tensor) }
+      if let tensor = results.logSumExp {
+        let run = RowRun(
+          offset: problem.logSumExpOffset(batch: b, head: h), rowStride: 1, rowCount: outputRun.rowCount)
+        logSumExp.append(run, width: 1, of: tensor)
+      }
+
+      if let mask = problem.mask {
+        let start = mask.offset(batch: b, head: h)
+        let plane = planes[start] ?? planes.count
+        if planes.updateValue(plane, forKey: start) == nil { maskPlanes.append(start) }
+        record.mask = Int64(plane * mask.planeElements(rows: block.sliceRows, keys: problem.keyLength))
+      }
+      records.append(record)
+    }
+  }
+
+  /// Starts bringing the operands to the device.
+  func enqueueUpload() throws {
+    let size = problem.elementType.byteCount
+    let buffers = Buffers(
+      try pool.take(
+        records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
+        outputElements * size, logSumExpElements * MemoryLayout<Float>.stride))
+    self.buffers = buffers
+    let table = try TensorStorage(byteCount: records.count * MemoryLayout<HeadRecord>.stride)
+    records.withUnsafeBytes { table.bytes.copyMemory(from: $0) }
+    staging.append(table)
+    let bytes = UnsafeRawBufferPointer(start: table.base, count: records.count * MemoryLayout<HeadRecord>.stride)
+    try queues.upload.enqueueWrite(bytes, to: buffers.heads, blocking: false)
+    for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
+      if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
+    }
+    uploaded = try queues.upload.enqueueMarker()
+    try queues.upload.flush()
+  }
+
+  // MARK: Kernels
+
+  /// Starts the kernels of every slice, and the transfers of weights and scores between them.
+  func enqueueCompute(_ results: ResultBuffers) throws {
+    guard let buffers else { return }
+    let pass = StagedPass(
+      call: call, problem: problem, tiles: plan.tiles, block: block, records: records, maskPlanes: maskPlanes,
+      kernels: kernels, queues: queues, buffers: buffers, scratch: scratch)
+    for slice in block.slices { computed = try pass.enqueue(slice, after: uploaded, results) }
+    try queues.compute.flush()
+  }
+
+  // MARK: Results
+
+  /// Starts bringing the results to the host.
+  func enqueueDownload() throws {
+    guard let buffers else { return }
+    let events = [computed].compactMap { $0 }
+    for (rows, buffer) in [(output, buffers.output), (logSumExp, buffers.logSumExp)] where rows.byteCount > 0 {
+      if let storage = try rows.enqueueRead(queues.download, from: buffer, waitingFor: events) {
+        gathered.append((rows, storage))
+      }
+    }
+    downloaded = try queues.download.enqueueMarker(waitingFor: events)
+    try queues.download.flush()
+  }
+
+  /// Waits for the results and gives the buffers back.
+  func finish() throws {
+    try downloaded?.wait()
+    for (rows, storage) in gathered { rows.scatter(storage) }
+    release()
+  }
+
+  /// Gives the buffers back; nothing may be under way.
+  func release() {
+    gathered = []
+    staging = []
+    if let buffers { pool.put(buffers.all) }
+    buffers = nil
+  }
+}

@@ -1,0 +1,85 @@
+import OpenCL
+
+/// The staged kernels, built for one device, element type and set of tiles.
+final class StagedKernels {
+  struct Key: Hashable {
+    let elementType: ElementType
+    let tiles: StagedTiles
+    let aligned: Bool
+  }
+
+  let scores: Kernel
+  let softmaxParts: Kernel
+  let softmaxNormalize: Kernel
+  let weightedValues: Kernel
+
+  static let sources = ["common", "modifiers", "product", "scores", "softmax", "values"]
+
+  /// Builds the kernels, or loads them from the cache.
+  ///
+  /// - Throws: ``TilesRejected`` where a kernel came out too large for the work-groups that the tiles ask for.
+  init(_ key: Key, _ context: Context) throws {
+    let program = try Program(context, sources: Self.sources, options: Self.options(key, context.device.info))
+    func kernel(_ name: String, items: Int) throws -> Kernel {
+      let kernel = try Kernel(program, name)
+      guard items <= kernel.workGroupSize, try kernel.localMemorySize <= context.device.info.localMemory else {
+        throw TilesRejected(device: context.device.identifier, tiles: key.tiles)
+      }
+      return kernel
+    }
+    scores = try kernel("scores", items: key.tiles.groupItems)
+    softmaxParts = try kernel("softmax_parts", items: key.tiles.softmaxItems)
+    softmaxNormalize = try kernel("softmax_normalize", items: key.tiles.softmaxItems)
+    weightedValues = try kernel("weighted_values", items: key.tiles.groupItems)
+  }
+
+  static func options(_ key: Key, _ device: DeviceInfo) -> String {
+    let tiles = key.tiles
+    var options = [
+      "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DGROUP_X=\(tiles.groupX)",
+      "-DGROUP_Y=\(tiles.groupY)", "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DVECTOR=\(tiles.vector)",
+      "-DTILE_K=\(tiles.depth)", "-DSOFTMAX_ITEMS=\(tiles.softmaxItems)", "-DSOFTMAX_VECTOR=\(tiles.softmaxVector)",
+      "-DCHUNK=\(tiles.chunk)",
+    ]
+    if key.aligned { options.append("-DALIGNED") }
+    if let size = subgroupSize(tiles, device) { options.append("-DSUBGROUP=\(size)") }
+    return options.joined(separator: " ")
+  }
+
+  /// The sub-group size to hold the device to: the smallest that divides every work-group. Smaller sub-groups
+  /// have more registers an item: Intel's compilers spill the tiles at 32.
+  static func subgroupSize(_ tiles: StagedTiles, _ device: DeviceInfo) -> Int? {
+    guard device.extensions.contains("cl_intel_subgroups") else { return nil }
+    return [8, 16, 32].first {
+      device.requiredSubgroupSizes.contains($0) && tiles.softmaxItems % $0 == 0 && tiles.groupItems % $0 == 0
+    }
+  }
+}
+
+/// A kernel was built and is too large for its work-group on the device: the planner should try other tiles.
+package struct TilesRejected: Error {
+  let device: String
+  let tiles: StagedTiles
+}
+
+extension ElementType {
+  /// The value of STORAGE in Kernels/common.cl.
+  fileprivate var storageOption: Int {
+    switch self {
+    case .float16: 1
+    case .bfloat16: 2
+    case .float32, .float64, .int32, .int64, .bool: 0
+    }
+  }
+
+  /// The value of `mask_kind` in Kernels/modifiers.cl.
+  var maskKind: Int32 {
+    switch self {
+    case .bool: 1
+    case .float32: 2
+    case .float16: 3
+    case .bfloat16: 4
+    case .float64, .int32, .int64: 0
+    }
+  }
+}

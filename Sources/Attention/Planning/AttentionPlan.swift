@@ -1,0 +1,67 @@
+/// How and where a problem is computed: a value, made from the problem and the devices' profiles alone.
+public struct AttentionPlan: Sendable, Equatable {
+  /// What one device does: a range of heads, `b · Hq + h`.
+  public struct Part: Sendable, Equatable {
+    public let device: DeviceProfile
+    public let heads: Range<Int>
+    public let work: Work
+  }
+
+  /// How a device does its part.
+  public enum Work: Sendable, Equatable {
+    /// The float64 reference.
+    case reference
+    /// QKᵀ, masked softmax and weighted V, one kernel each.
+    case staged(StagedPlan)
+  }
+
+  public let parts: [Part]
+}
+
+/// The staged kernels' plan on one device.
+public struct StagedPlan: Sendable, Equatable {
+  /// Heads whose operands are on the device together. Their score matrix is made in slices of queries, one after the
+  /// other in the same buffer.
+  ///
+  /// ```
+  ///            keys ───────────►
+  ///          ┌───────────────────┐
+  ///  queries │ slice 0           │   each slice: heads × rows × scoreStride floats
+  ///     │    ├───────────────────┤
+  ///     ▼    │ slice 1           │
+  ///          └───────────────────┘
+  /// ```
+  public struct Block: Sendable, Equatable {
+    public let heads: Range<Int>
+    /// Queries of a slice; a multiple of the tile's rows, so that a row's result does not depend on the slicing.
+    public let sliceRows: Int
+    /// Queries of the block's longest head.
+    public let queryLength: Int
+    /// Elements from one row of the score matrix to the next: the longest head's keys, rounded up to the tile.
+    public let scoreStride: Int
+    /// Bytes of the operands and results, and of the score matrix with what belongs to it.
+    public let operandBytes: Int
+    public let scoreBytes: Int
+
+    public var slices: [Range<Int>] {
+      stride(from: 0, to: queryLength, by: sliceRows).map { $0..<min($0 + sliceRows, queryLength) }
+    }
+  }
+
+  public let tiles: StagedTiles
+  /// Whether rows begin at multiples of four elements, which allows whole-vector loads.
+  public let aligned: Bool
+  public let blocks: [Block]
+
+  /// Blocks that are under way together: two, so that transfers overlap, where the device's memory holds them.
+  public let blocksUnderWay: Int
+
+  /// The most device memory taken at once.
+  public var peakBytes: Int { Self.peakBytes(of: blocks, underWay: blocksUnderWay) }
+
+  static func peakBytes(of blocks: [Block], underWay: Int) -> Int {
+    let sizes = blocks.map(\.operandBytes)
+    let overlapping = underWay > 1 ? zip(sizes, sizes.dropFirst()).map(+).max() ?? 0 : 0
+    return max(overlapping, sizes.max() ?? 0) + (blocks.map(\.scoreBytes).max() ?? 0)
+  }
+}

@@ -1,0 +1,84 @@
+import Foundation
+import OpenCL
+
+/// What planning knows of a device: plain values, so that plans can be made and tested without one.
+public struct DeviceProfile: Sendable, Equatable {
+  /// How a device runs its work, which decides the shape of its kernels.
+  public enum DeviceClass: String, Sendable, Hashable {
+    /// Many work-items that share local memory.
+    case gpu
+    /// A few cores with wide vectors; a work-item is a loop iteration.
+    case cpu
+    /// The float64 reference: no kernels at all.
+    case reference
+  }
+
+  /// What a user names it by: `opencl:0:1`, `reference`, `cpu`.
+  public var identifier: String
+  public var name: String
+  public var deviceClass: DeviceClass
+  public var computeUnits: Int
+  public var clockMHz: Int
+
+  /// Bytes of device memory, of the largest single buffer, and of a work-group's local memory.
+  public var globalMemory: Int
+  public var maxAllocation: Int
+  public var localMemory: Int
+
+  public var maxWorkGroupSize: Int
+  /// Sub-group sizes that a kernel can demand; empty where it cannot.
+  public var requiredSubgroupSizes: [Int]
+  /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
+  public var hostUnifiedMemory: Bool
+
+  /// Tiles that a kernel turned out to be too large for on this device, once it was built.
+  package var rejectedTiles: [StagedTiles] = []
+
+  package init(
+    identifier: String, name: String, deviceClass: DeviceClass, computeUnits: Int = 1, clockMHz: Int = 1000,
+    globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0, maxWorkGroupSize: Int = 1,
+    requiredSubgroupSizes: [Int] = [], hostUnifiedMemory: Bool = true
+  ) {
+    self.identifier = identifier
+    self.name = name
+    self.deviceClass = deviceClass
+    self.computeUnits = computeUnits
+    self.clockMHz = clockMHz
+    self.globalMemory = globalMemory
+    self.maxAllocation = maxAllocation
+    self.localMemory = localMemory
+    self.maxWorkGroupSize = maxWorkGroupSize
+    self.requiredSubgroupSizes = requiredSubgroupSizes
+    self.hostUnifiedMemory = hostUnifiedMemory
+  }
+
+  /// The profile of an OpenCL device. `ATTENTION_DEVICE_CLASS` set to `gpu` or `cpu` takes the place of the device's
+  /// own class, so that each family of kernels can be tried on any device.
+  package init(_ device: Device) {
+    let info = device.info
+    let forced: DeviceClass? =
+      switch ProcessInfo.processInfo.environment["ATTENTION_DEVICE_CLASS"] {
+      case "gpu": .gpu
+      case "cpu": .cpu
+      default: nil
+      }
+    self.init(
+      identifier: device.identifier, name: info.name,
+      deviceClass: forced ?? (info.kind == .cpu ? .cpu : .gpu), computeUnits: info.computeUnits,
+      clockMHz: info.clockMHz,
+      globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
+      maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
+      requiredSubgroupSizes: info.requiredSubgroupSizes, hostUnifiedMemory: info.hostUnifiedMemory)
+  }
+
+  /// A guess at relative speed, for dividing heads between devices: cores × clock × what a core of the class does.
+  package var relativeSpeed: Double {
+    let lanes: Double =
+      switch deviceClass {
+      case .gpu: 64
+      case .cpu: 16
+      case .reference: 0.5
+      }
+    return Double(max(1, computeUnits)) * Double(max(1, clockMHz)) * lanes
+  }
+}

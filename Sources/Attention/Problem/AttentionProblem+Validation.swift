@@ -1,0 +1,217 @@
+extension AttentionProblem {
+  /// Describes a call, after checking that everything in it fits together.
+  ///
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)``, naming the operand as case files do
+  ///   (`key`, `alibi_slopes`, …).
+  public init(_ call: AttentionCall) throws {
+    let shapes = try OperandShapes(call)
+    let sequences = try Self.sequences(of: call, shapes: shapes)
+    let paging = try Self.paging(of: call, shapes: shapes, sequences: sequences)
+    let past = try Self.pastRows(of: call, shapes: shapes)
+
+    let queryLength = sequences.map(\.queryLength).max() ?? shapes.queryRows
+    let keyLength = call.layout == .thd && paging == nil ? sequences.map(\.keyLength).max() ?? 0 : shapes.keyRows
+    let dense = call.layout != .thd
+    self.batch = shapes.batch
+    queryHeads = shapes.queryHeads
+    keyValueHeads = shapes.keyValueHeads
+    headDimension = shapes.headDimension
+    valueDimension = shapes.valueDimension
+    elementType = call.query.elementType
+    layout = call.layout
+    scale = try Self.checked(scale: call.scale, headDimension: shapes.headDimension)
+    softcap = try Self.checked(softcap: call.softcap)
+    outputs = call.returning
+    self.sequences = sequences
+    self.queryLength = dense ? shapes.queryRows : queryLength
+    self.keyLength = keyLength
+    usesALiBi = try Self.checked(perHead: call.alibiSlopes, named: "alibi_slopes", heads: shapes.queryHeads)
+    usesSinks = try Self.checked(perHead: call.sinks, named: "sinks", heads: shapes.queryHeads)
+
+    let target = [shapes.batch, shapes.queryHeads, dense ? shapes.queryRows : queryLength, keyLength]
+    mask = try call.mask.tensor.map {
+      try MaskLayout(shape: $0.shape, elementType: $0.elementType, broadcastTo: target)
+    }
+    switch call.layout {
+    case .bhsd: outputShape = [shapes.batch, shapes.queryHeads, shapes.queryRows, shapes.valueDimension]
+    case .bshd: outputShape = [shapes.batch, shapes.queryRows, shapes.queryHeads, shapes.valueDimension]
+    case .thd: outputShape = [shapes.queryRows, shapes.queryHeads, shapes.valueDimension]
+    }
+    operands = OperandLayout(
+      query: shapes.query, key: shapes.key, value: shapes.value,
+      output: RowLayout(
+        call.layout, heads: shapes.queryHeads, rows: shapes.queryRows, width: shapes.valueDimension),
+      pastLength: shapes.pastLength, pastKey: past?.key, pastValue: past?.value, paging: paging)
+    // Every later size is a product of these: none may overflow.
+    for outputs in [[batch, queryHeads, self.queryLength, keyLength, 8], outputShape + [8]] {
+      _ = try Tensor.byteCount(shape: outputs, elementType: .float64)
+    }
+  }
+
+  /// A description of a plain problem of equal lengths in layout `bhsd`, for plans and benchmarks without data.
+  public init(
+    batch: Int, queryHeads: Int, keyValueHeads: Int, queryLength: Int, keyLength: Int, headDimension: Int,
+    valueDimension: Int, elementType: ElementType, mask: AttentionMask = .none, outputs: AttentionOutputs = .output
+  ) throws {
+    let shapes = try OperandShapes(
+      batch: batch, queryHeads: queryHeads, keyValueHeads: keyValueHeads, queryRows: queryLength, keyRows: keyLength,
+      headDimension: headDimension, valueDimension: valueDimension, elementType: elementType)
+    try Self.check(mask)
+    self.batch = batch
+    self.queryHeads = queryHeads
+    self.keyValueHeads = keyValueHeads
+    self.headDimension = headDimension
+    self.valueDimension = valueDimension
+    self.elementType = elementType
+    layout = .bhsd
+    scale = try Self.checked(scale: nil, headDimension: headDimension)
+    softcap = nil
+    self.outputs = outputs
+    sequences = (0..<batch).map { _ in
+      AttentionSequence(queryLength: queryLength, keyLength: keyLength, mask: mask)
+    }
+    self.queryLength = queryLength
+    self.keyLength = keyLength
+    usesALiBi = false
+    usesSinks = false
+    self.mask = try mask.tensor.map {
+      try MaskLayout(
+        shape: $0.shape, elementType: $0.elementType, broadcastTo: [batch, queryHeads, queryLength, keyLength])
+    }
+    outputShape = [batch, queryHeads, queryLength, valueDimension]
+    operands = OperandLayout(
+      query: shapes.query, key: shapes.key, value: shapes.value,
+      output: RowLayout(.bhsd, heads: queryHeads, rows: queryLength, width: valueDimension))
+    _ = try Tensor.byteCount(shape: [batch, queryHeads, queryLength, keyLength, 8], elementType: .float64)
+  }
+
+  private static func checked(scale: Float?, headDimension: Int) throws -> Float {
+    let value = scale ?? 1 / Float(headDimension).squareRoot()
+    guard value.isFinite else {
+      throw AttentionError.invalid(argument: "scale", found: "\(value)", expected: "a finite number")
+    }
+    return value
+  }
+
+  private static func checked(softcap: Float?) throws -> Float? {
+    guard let softcap else { return nil }
+    guard softcap.isFinite, softcap > 0 else {
+      throw AttentionError.invalid(argument: "softcap", found: "\(softcap)", expected: "a finite number above 0")
+    }
+    return softcap
+  }
+
+  private static func checked(perHead values: [Float]?, named name: String, heads: Int) throws -> Bool {
+    guard let values else { return false }
+    guard values.count == heads else {
+      throw AttentionError.invalid(argument: name, found: "[\(values.count)]", expected: "[Hq] = [\(heads)]")
+    }
+    return true
+  }
+
+  private static func check(_ mask: AttentionMask) throws {
+    for (name, width) in [("window left", mask.windowLeft), ("window right", mask.windowRight)] {
+      guard width ?? 0 >= 0 else {
+        throw AttentionError.invalid(
+          argument: name, found: "\(width ?? 0)", expected: "0 or more, or none for no limit")
+      }
+    }
+    if let offset = mask.queryOffset, abs(offset.clamped) >= AttentionSequence.unlimited {
+      throw AttentionError.invalid(argument: "query_offset", found: "\(offset)", expected: "a magnitude below 2^30")
+    }
+  }
+
+  /// The lengths and positions of each batch entry.
+  private static func sequences(of call: AttentionCall, shapes: OperandShapes) throws -> [AttentionSequence] {
+    try check(call.mask)
+    let queries = try bounds(
+      call.cumulativeQueryLengths, named: "cumulative_query_lengths", layout: call.layout, batch: shapes.batch,
+      rows: shapes.queryRows)
+    let paged = call.blockTable != nil
+    var keys: [Range<Int>]?
+    if paged, let cumulative = call.cumulativeKeyLengths {
+      keys = try bounds(
+        cumulative, named: "cumulative_key_lengths", layout: call.layout, batch: shapes.batch, rows: nil)
+    } else if !paged {
+      keys = try bounds(
+        call.cumulativeKeyLengths, named: "cumulative_key_lengths", layout: call.layout, batch: shapes.batch,
+        rows: shapes.ownKeyRows)
+    }
+    if let lengths = call.keyLengths, lengths.count != shapes.batch {
+      throw AttentionError.invalid(
+        argument: "key_lengths", found: "[\(lengths.count)]", expected: "[B] = [\(shapes.batch)]")
+    }
+    return try (0..<shapes.batch).map { b in
+      let capacity = call.layout == .thd ? keys?[b].count ?? shapes.keyRows : shapes.keyRows
+      let length = call.keyLengths?[b] ?? capacity
+      guard (0...min(capacity, shapes.keyRows)).contains(length) else {
+        throw AttentionError.invalid(
+          argument: "key_lengths[\(b)]", found: "\(length)", expected: "0 to \(min(capacity, shapes.keyRows))")
+      }
+      return AttentionSequence(
+        queryLength: queries?[b].count ?? shapes.queryRows, keyLength: length,
+        queryStart: queries?[b].lowerBound ?? 0, keyStart: paged ? 0 : keys?[b].lowerBound ?? 0, mask: call.mask)
+    }
+  }
+
+  /// The rows of each packed sequence; nil where the layout is not packed.
+  private static func bounds(
+    _ cumulative: [Int]?, named name: String, layout: TensorLayout, batch: Int, rows: Int?
+  ) throws -> [Range<Int>]? {
+    guard layout == .thd else {
+      guard cumulative == nil else {
+        throw AttentionError.invalid(argument: name, found: "layout \(layout.rawValue)", expected: "layout thd")
+      }
+      return nil
+    }
+    guard let cumulative else {
+      throw AttentionError.invalid(argument: name, found: "none", expected: "[B + 1] offsets, for layout thd")
+    }
+    guard cumulative.count == batch + 1 else {
+      throw AttentionError.invalid(
+        argument: name, found: "[\(cumulative.count)]", expected: "[B + 1] = [\(batch + 1)]")
+    }
+    guard cumulative.first == 0, zip(cumulative, cumulative.dropFirst()).allSatisfy({ $0 <= $1 }),
+      rows == nil || cumulative.last == rows
+    else {
+      throw AttentionError.invalid(
+        argument: name, found: "\(cumulative)",
+        expected: "offsets that start at 0, never fall" + (rows.map { " and end at \($0) rows" } ?? ""))
+    }
+    return zip(cumulative, cumulative.dropFirst()).map { $0..<$1 }
+  }
+
+  /// The block table, checked as far as the lengths reach: entries past them may be anything.
+  private static func paging(
+    of call: AttentionCall, shapes: OperandShapes, sequences: [AttentionSequence]
+  ) throws -> OperandLayout.Paging? {
+    guard let tensor = call.blockTable, let paged = shapes.paged else { return nil }
+    let table = try tensor.integers()
+    for (b, sequence) in sequences.enumerated() {
+      for entry in 0..<(sequence.keyLength + paged.blockSize - 1) / paged.blockSize {
+        let block = table[b * paged.blocksPerSequence + entry]
+        guard (0..<paged.blocks).contains(block) else {
+          throw AttentionError.invalid(
+            argument: "block_table[\(b), \(entry)]", found: "\(block)", expected: "0 to \(paged.blocks - 1)")
+        }
+      }
+    }
+    return OperandLayout.Paging(
+      blockSize: paged.blockSize, blocksPerSequence: paged.blocksPerSequence, table: table)
+  }
+
+  private static func pastRows(
+    of call: AttentionCall, shapes: OperandShapes
+  ) throws -> (key: RowLayout, value: RowLayout)? {
+    guard call.past != nil else { return nil }
+    func rows(_ width: Int) -> RowLayout {
+      RowLayout(.bhsd, heads: shapes.keyValueHeads, rows: shapes.pastLength, width: width)
+    }
+    return (rows(shapes.headDimension), rows(shapes.valueDimension))
+  }
+}
+
+extension Int {
+  /// Itself, but for the one value that has no magnitude.
+  fileprivate var clamped: Int { Swift.max(self, -Int.max) }
+}

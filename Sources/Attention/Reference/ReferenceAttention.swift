@@ -1,0 +1,127 @@
+import Dispatch
+
+/// Attention as it is defined, in float64, one query at a time: the oracle that every kernel is held to, and the device
+/// that is always there. It shares no arithmetic with the kernels.
+///
+/// ```
+/// for each batch entry b and query head h, with g = h / (Hq / Hkv):
+///   for each query i at position p = i + offset:
+///     for each visible key j:
+///       s[j] = scale · Σ_d query[i][d] · key[j][d]
+///       s[j] = softcap · tanh(s[j] / softcap)
+///       s[j] = s[j] − slope · |p − j| + mask[i][j]
+///     l       = Σ_j exp(s[j]) + exp(sink)
+///     P[j]    = exp(s[j]) / l
+///     out[i]  = Σ_j P[j] · value[j]
+///     lse[i]  = ln l
+/// ```
+package enum ReferenceAttention {
+  /// Queries that share one conversion of a head's keys and values.
+  private static let queriesPerTask = 256
+
+  /// Computes the heads of a range (`b · Hq + h`) and writes what the problem asks for.
+  ///
+  /// - Parameter progress: Called with the number of heads finished since the last call, from any thread.
+  package static func compute(
+    _ call: AttentionCall, _ problem: AttentionProblem, heads: Range<Int>, into results: ResultBuffers,
+    progress: @Sendable (Int) -> Void = { _ in }
+  ) {
+    let tasksPerHead = max(1, (problem.queryLength + queriesPerTask - 1) / queriesPerTask)
+    DispatchQueue.concurrentPerform(iterations: heads.count * tasksPerHead) { task in
+      let index = heads.lowerBound + task / tasksPerHead
+      let (b, h) = (index / problem.queryHeads, index % problem.queryHeads)
+      let first = task % tasksPerHead * queriesPerTask
+      let queries = first..<max(first, min(first + queriesPerTask, problem.sequences[b].queryLength))
+      if !queries.isEmpty {
+        let head = ReferenceHead(call, problem, batch: b, head: h)
+        for i in queries { results.store(head.attend(query: i), problem, batch: b, head: h, query: i) }
+      }
+      if task % tasksPerHead == tasksPerHead - 1 { progress(1) }
+    }
+  }
+}
+
+/// What one query of one head comes to.
+package struct ReferenceRow: Sendable {
+  /// The visible keys, and their scores and weights.
+  package var keys: [Int] = []
+  package var scores: [Double] = []
+  package var weights: [Double] = []
+  package var output: [Double]
+  package var logSumExp: Double
+}
+
+/// One head of a call in float64, ready to answer for any of its queries.
+package struct ReferenceHead {
+  private let problem: AttentionProblem
+  private let sequence: AttentionSequence
+  private let queries: DoubleRows
+  private let keys: DoubleRows
+  private let values: DoubleRows
+  private let mask: MaskReader?
+  private let slope: Double
+  private let sink: Double?
+
+  package init(_ call: AttentionCall, _ problem: AttentionProblem, batch b: Int, head h: Int) {
+    let g = h / problem.groupSize
+    self.problem = problem
+    sequence = problem.sequences[b]
+    queries = DoubleRows([problem.queryRun(batch: b, head: h)], width: problem.headDimension, own: call.query)
+    keys = DoubleRows(
+      problem.keyRuns(batch: b, head: g), width: problem.headDimension, own: call.key, past: call.past?.key)
+    values = DoubleRows(
+      problem.valueRuns(batch: b, head: g), width: problem.valueDimension, own: call.value, past: call.past?.value)
+    mask = MaskReader(call.mask.tensor, problem.mask, batch: b, head: h)
+    slope = Double(call.alibiSlopes?[h] ?? 0)
+    sink = call.sinks.map { Double($0[h]) }
+  }
+
+  package func attend(query i: Int) -> ReferenceRow {
+    var row = ReferenceRow(output: Array(repeating: 0, count: problem.valueDimension), logSumExp: -.infinity)
+    for j in sequence.visibleKeys(query: i) {
+      let bias = mask?.bias(query: i, key: j) ?? 0
+      if bias == -.infinity { continue }
+      row.keys.append(j)
+      row.scores.append(score(query: i, key: j) + bias)
+    }
+    // A query that sees no key gives zeros, with or without a sink.
+    guard !row.keys.isEmpty else { return row }
+
+    // Subtracting the largest score changes no quotient and keeps exp within range.
+    var largest = row.scores.reduce(sink ?? -.infinity) { $0 > $1 || $0.isNaN ? $0 : $1 }
+    if largest == -.infinity { largest = 0 }
+    let terms = row.scores.map { exponential($0 - largest) }
+    let denominator = terms.reduce(sink.map { exponential($0 - largest) } ?? 0, +)
+    row.weights = terms.map { $0 / denominator }
+    row.logSumExp = largest == .infinity ? .infinity : largest + logarithm(denominator)
+    for (j, weight) in zip(row.keys, row.weights) { values.add(weight, row: j, to: &row.output) }
+    return row
+  }
+
+  private func score(query i: Int, key j: Int) -> Double {
+    var s = Double(problem.scale) * queries.dot(row: i, keys, row: j)
+    if let softcap = problem.softcap.map(Double.init) { s = softcap * hyperbolicTangent(s / softcap) }
+    if slope != 0 { s -= slope * Double(abs(i + sequence.offset - j)) }
+    return s
+  }
+}
+
+extension ResultBuffers {
+  /// Writes one query's results where the problem wants them.
+  fileprivate func store(_ row: ReferenceRow, _ problem: AttentionProblem, batch b: Int, head h: Int, query i: Int) {
+    if let output {
+      let run = problem.outputRun(batch: b, head: h)
+      Tensor.store(
+        row.output.map(Float.init), to: output.mutableBytes(from: run.offset + i * run.rowStride),
+        as: problem.elementType)
+    }
+    logSumExp?.mutableElements(of: Float.self)[problem.logSumExpOffset(batch: b, head: h) + i] = Float(row.logSumExp)
+    let first = ((b * problem.queryHeads + h) * problem.queryLength + i) * problem.keyLength
+    if let weights = weights?.mutableElements(of: Float.self) {
+      for (j, weight) in zip(row.keys, row.weights) { weights[first + j] = Float(weight) }
+    }
+    if let scores = scores?.mutableElements(of: Float.self) {
+      for (j, score) in zip(row.keys, row.scores) { scores[first + j] = Float(score) }
+    }
+  }
+}
