@@ -6,6 +6,7 @@ let package = Package(
   name: "swift-attention",
   products: [
     .library(name: "Attention", targets: ["Attention"]),
+    .library(name: "TensorFiles", targets: ["TensorFiles"]),
   ],
   targets: [
     .systemLibrary(
@@ -20,7 +21,9 @@ let package = Package(
     ),
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
     .target(name: "Attention", dependencies: ["OpenCL"]),
+    .target(name: "TensorFiles", dependencies: ["Attention"]),
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
+    .testTarget(name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

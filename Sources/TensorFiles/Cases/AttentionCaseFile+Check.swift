@@ -1,0 +1,98 @@
+import Attention
+
+extension AttentionCaseFile {
+  /// Holds a result to what the file expects.
+  ///
+  /// | result | bound on the error |
+  /// |---|---|
+  /// | `output` | `2 × naive + 1e-5`, with the naive error in the storage type, else in float32, else its rounding |
+  /// | `log_sum_exp`, `scores` | `1e-5 · max(1, \|expected\|)` |
+  /// | `weights` | `1e-5` |
+  ///
+  /// NaN must meet NaN, and an infinity the same infinity.
+  ///
+  /// - Returns: One check for each expected tensor, in the order of their names. A wrong shape or a result that was asked
+  ///   for and is missing has failed; one that was not asked for is not checked.
+  public func check(_ result: AttentionResult) -> [CaseCheck] {
+    expected.sorted { $0.key < $1.key }.map { name, expected in
+      guard let output = CaseOutput(rawValue: name), call.returning.contains(output.option) else {
+        return CaseCheck(name: name, outcome: .notChecked("the case does not ask for it"))
+      }
+      guard let actual = output.tensor(of: result) else {
+        return CaseCheck(name: name, outcome: .failed("it was not returned"))
+      }
+      guard actual.shape == expected.shape else {
+        return CaseCheck(name: name, outcome: .failed("expected shape \(expected.shape), found \(actual.shape)"))
+      }
+      return Self.compare(actual, with: expected, name: name, tolerance: tolerance(of: output, expected: expected))
+    }
+  }
+
+  /// What an error may come to: as it is, or over the size of what is expected where that is above 1.
+  private struct Tolerance {
+    var bound = 1e-5
+    var isRelative = false
+  }
+
+  private func tolerance(of output: CaseOutput, expected: Tensor) -> Tolerance {
+    switch output {
+    case .output: Tolerance(bound: 2 * naiveOutputError(expected: expected) + 1e-5)
+    case .logSumExp, .scores: Tolerance(isRelative: true)
+    case .weights: Tolerance()
+    }
+  }
+
+  /// The error that naive attention is known or bound to make. One that overflowed is not finite, and no measure.
+  private func naiveOutputError(expected: Tensor) -> Double {
+    for kind in ["lowp", "f32math"] {
+      if let error = naiveErrors[kind], error.isFinite { return error }
+    }
+    let largest = expected.doubles().lazy.map(\.magnitude).filter(\.isFinite).max() ?? 0
+    return largest * problem.elementType.roundingError
+  }
+
+  private static func compare(
+    _ actual: Tensor, with expected: Tensor, name: String, tolerance: Tolerance
+  ) -> CaseCheck {
+    var maximum = 0.0
+    var firstFailure: Int?
+    for (index, (actual, expected)) in zip(actual.doubles(), expected.doubles()).enumerated() {
+      let error = error(of: actual, expected: expected, isRelative: tolerance.isRelative)
+      maximum = max(maximum, error)
+      if firstFailure == nil, error > tolerance.bound { firstFailure = index }
+    }
+    let place = firstFailure.map { index(of: $0, in: expected.shape) }
+    return CaseCheck(
+      name: name, outcome: place == nil ? .passed : .failed("an error of \(maximum), above \(tolerance.bound)"),
+      maximumError: maximum, bound: tolerance.bound, firstFailure: place)
+  }
+
+  /// Never NaN, so that every comparison with it means something.
+  private static func error(of actual: Double, expected: Double, isRelative: Bool) -> Double {
+    if expected.isNaN { return actual.isNaN ? 0 : .infinity }
+    if actual == expected { return 0 }
+    guard actual.isFinite, expected.isFinite else { return .infinity }
+    return abs(actual - expected) / (isRelative ? max(1, abs(expected)) : 1)
+  }
+
+  /// The index in each dimension of an element that stands at `position`.
+  private static func index(of position: Int, in shape: [Int]) -> [Int] {
+    var rest = position
+    var index = shape
+    for dimension in shape.indices.reversed() {
+      (rest, index[dimension]) = rest.quotientAndRemainder(dividingBy: shape[dimension])
+    }
+    return index
+  }
+}
+
+extension ElementType {
+  /// Half the distance between neighbouring numbers about 1.
+  fileprivate var roundingError: Double {
+    switch self {
+    case .float16: 0x1p-11
+    case .bfloat16: 0x1p-8
+    case .float32, .float64, .int32, .int64, .bool: 0x1p-24
+    }
+  }
+}
