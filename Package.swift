@@ -23,6 +23,11 @@ let package = Package(
     .target(name: "Attention", dependencies: ["OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
+    .target(name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport"),
+    .testTarget(
+      name: "AttentionTests", dependencies: ["Attention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
+      resources: [.copy("Fixtures")]
+    ),
     .testTarget(name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6],

@@ -1,0 +1,59 @@
+import Attention
+import Foundation
+import Synchronization
+
+/// A device that tests run on, by the name that `--device` takes.
+package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
+  package let name: String
+  package let description: String
+
+  /// The float64 reference: the oracle.
+  package static let reference = TestDevice(name: "reference", description: "reference")
+
+  /// The devices under test: every usable OpenCL device, or those that the environment variable `ATTENTION_TEST_DEVICE`
+  /// names, separated by commas. What goes wrong while they are found is in ``failure``.
+  package static var all: [TestDevice] { (try? found.get()) ?? [] }
+
+  /// The devices under test, and the reference.
+  package static var allAndReference: [TestDevice] { [.reference] + all }
+
+  /// Why the devices could not be listed, or why one that was asked for is not there.
+  package static var failure: (any Error)? {
+    do {
+      _ = try found.get()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private static let found: Result<[TestDevice], any Error> = Result {
+    guard let wanted = ProcessInfo.processInfo.environment["ATTENTION_TEST_DEVICE"], !wanted.isEmpty else {
+      return try DeviceRegistry.openCLDevices().filter { DeviceRegistry.unusable($0) == nil }
+        .map { TestDevice(Backend.openCL($0)) }
+    }
+    return try wanted.split(separator: ",").map { TestDevice(try DeviceRegistry.backend(named: String($0))) }
+  }
+
+  private init(_ backend: Backend) {
+    let profile = backend.profile
+    self.init(name: profile.identifier, description: "\(profile.identifier) \(profile.name)")
+  }
+
+  private init(name: String, description: String) {
+    self.name = name
+    self.description = description
+  }
+
+  /// The engine of this device, one for all tests: an engine keeps the kernels that it has built.
+  package func engine() throws -> AttentionEngine {
+    try Self.engines.withLock { engines in
+      if let engine = engines[self] { return engine }
+      let engine = try AttentionEngine(device: .named([name]))
+      engines[self] = engine
+      return engine
+    }
+  }
+
+  private static let engines = Mutex<[TestDevice: AttentionEngine]>([:])
+}

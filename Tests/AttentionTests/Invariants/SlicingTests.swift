@@ -1,0 +1,102 @@
+import Attention
+import AttentionTestSupport
+import Testing
+
+/// A device of less memory computes the same in more steps.
+@Suite("Slices and blocks")
+struct SlicingTests {
+  /// Sequences of different lengths, so that blocks are cut where heads differ too.
+  static let calls: [NamedCall] =
+    ElementType.storageTypes.map { type in
+      NamedCall("\(type.rawValue) dense, with a mask") { try DeterminismTests.call(type, batch: 2) }
+    } + [
+      NamedCall("packed") {
+        var call = try PackedTests.call(queries: [130, 0, 3, 200], keys: [65, 9, 300, 130])
+        call.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([4, 1, 200, 300], .bool))
+        return call
+      },
+      NamedCall("masks of one row and of one column") {
+        var call = try CallShape(form: .bshd, batch: 2, heads: 4, queries: 200, keys: 130).call()
+        call.mask = .tensor(try MaskTensorTests.mask([4, 200, 1], .float16))
+        return call
+      },
+    ]
+
+  /// The device's profile with less memory: of the largest buffer, and in all.
+  struct Limits: Sendable, CustomStringConvertible {
+    let maxAllocation: Int
+    let globalMemory: Int
+    var description: String { "\(maxAllocation >> 10) KiB a buffer, \(globalMemory >> 10) KiB in all" }
+  }
+
+  static let limits = [
+    Limits(maxAllocation: 200 << 10, globalMemory: 1 << 30), Limits(maxAllocation: 1 << 30, globalMemory: 700 << 10),
+    Limits(maxAllocation: 400 << 10, globalMemory: 4 << 20),
+  ]
+
+  @Test("The bits of one piece", arguments: TestDevice.all, calls)
+  func sliced(device: TestDevice, call: NamedCall) throws {
+    let (engine, call) = (try device.engine(), try call.call())
+    let problem = try AttentionProblem(call)
+    let whole = try engine.attention(call)
+    // As the engine plans for it now: by now it knows the tiles that the device rejects.
+    let device = try #require(try engine.plan(problem).parts.first?.device)
+    for limits in Self.limits {
+      var profile = device
+      profile.maxAllocation = limits.maxAllocation
+      profile.globalMemory = limits.globalMemory
+      let plan = try AttentionPlan(problem, devices: [profile])
+      let pieces = plan.blocks.reduce(0) { $0 + $1.slices.count }
+      #expect(plan.blocks.count > 1 || pieces > 1, "\(limits) cut nothing")
+      #expect(try engine.attention(call, following: plan).differences(from: whole) == [], "\(limits)")
+    }
+  }
+
+  @Test("Heads divided between a device and the reference keep each one's bits", arguments: TestDevice.all)
+  func divided(device: TestDevice) throws {
+    let call = try DeterminismTests.call(.float32, batch: 2)
+    let problem = try AttentionProblem(call)
+    let engine = try AttentionEngine(device: .named([device.name, "reference"]))
+    _ = try engine.attention(call)
+    var profiles = try engine.plan(problem).parts.map(\.device)
+    // Of equal speed, so that each gets half of the twelve heads.
+    for index in profiles.indices {
+      profiles[index].computeUnits = profiles[index].deviceClass == .reference ? 32 : 1
+      profiles[index].clockMHz = profiles[index].deviceClass == .gpu ? 250 : 1000
+    }
+    let plan = try AttentionPlan(problem, devices: profiles)
+    #expect(plan.parts.map(\.heads) == [0..<6, 6..<12])
+    let both = try engine.attention(call, following: plan)
+    let parts = [try device.engine().attention(call), try TestDevice.reference.engine().attention(call)]
+    for (part, result) in zip(plan.parts, parts) {
+      for (found, own) in zip(both.tensors, result.tensors) {
+        let (found, own) = (found.bits, own.bits)
+        let range = part.heads.lowerBound * found.count / 12..<part.heads.upperBound * found.count / 12
+        #expect(found[range] == own[range], "\(part.device.identifier)")
+      }
+    }
+  }
+}
+
+extension AttentionResult {
+  /// Every tensor that was returned.
+  fileprivate var tensors: [Tensor] { [output, logSumExp, weights, scores].compactMap { $0 } }
+}
+
+extension AttentionPlan {
+  /// The blocks of every staged part.
+  var blocks: [StagedPlan.Block] {
+    parts.flatMap { part -> [StagedPlan.Block] in
+      guard case .staged(let plan) = part.work else { return [] }
+      return plan.blocks
+    }
+  }
+
+  /// The tiles of every staged part.
+  var tiles: [StagedTiles] {
+    parts.compactMap { part -> StagedTiles? in
+      guard case .staged(let plan) = part.work else { return nil }
+      return plan.tiles
+    }
+  }
+}

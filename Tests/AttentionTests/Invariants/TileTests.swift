@@ -1,0 +1,106 @@
+import Attention
+import AttentionTestSupport
+import Testing
+
+/// Every row of the tables of tiles, on whatever device there is: a GPU's tiles run on a CPU too.
+@Suite("Tiles")
+struct TileTests {
+  static let tiles = [DeviceProfile.DeviceClass.gpu, .cpu].flatMap { deviceClass in
+    StagedTiles.candidates(for: deviceClass).map { Choice(deviceClass: deviceClass, tiles: $0) }
+  }
+
+  struct Choice: Sendable, CustomStringConvertible {
+    let deviceClass: DeviceProfile.DeviceClass
+    let tiles: StagedTiles
+    var description: String { "\(deviceClass): \(tiles)" }
+
+    /// A profile of the device under which the planner takes these tiles: those before them are rejected.
+    func profile(_ device: DeviceProfile) -> DeviceProfile {
+      var profile = device
+      profile.deviceClass = deviceClass
+      profile.rejectedTiles = Array(StagedTiles.candidates(for: deviceClass).prefix { $0 != tiles })
+      return profile
+    }
+  }
+
+  /// Float32 on all, and the 16-bit types on the first of a class: each type costs a build of the kernels. Rows of
+  /// float32 are aligned, the others not.
+  static func types(_ choice: Choice) -> [ElementType] {
+    choice.tiles == StagedTiles.candidates(for: choice.deviceClass).first ? ElementType.storageTypes : [.float32]
+  }
+
+  static func calls(_ type: ElementType) -> [NamedCall] {
+    let odd = type == .float32 ? 0 : 1
+    return [
+      NamedCall("short", CallShape(type, queries: 3, keys: 5, D: 8 - odd)),
+      NamedCall("masked", CallShape(type, batch: 2, heads: 4, keyHeads: 2, queries: 67, keys: 131, D: 40, Dv: 24 + odd))
+      {
+        $0.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([2, 4, 67, 131], .bfloat16))
+        $0.sinks = [0, 1, -.infinity, 2]
+        $0.softcap = 3
+        $0.alibiSlopes = [0.5, 0.25, 0.125, 0]
+      },
+      NamedCall("wide", CallShape(type, queries: 17, keys: 70, D: 192 - odd, Dv: 132)),
+      NamedCall("window", CallShape(type, queries: 200, keys: 200, D: 16 + odd)) {
+        $0.mask = .window(left: 20, right: 5)
+      },
+      NamedCall("chunks", CallShape(type, queries: 2, keys: 4100, D: 16 - odd)),
+      NamedCall("packed") {
+        var call = try PackedTests.call(type, queries: [17, 0, 65], keys: [30, 7, 65], width: 32 + odd)
+        call.mask = .causal(.lowerRight)
+        return call
+      },
+    ]
+  }
+
+  @Test("A smaller grid on each", arguments: TestDevice.all, tiles)
+  func grid(device: TestDevice, choice: Choice) throws {
+    for type in Self.types(choice) {
+      for named in Self.calls(type) {
+        let call = try named.call()
+        guard let result = try Self.attention(call, on: device, with: choice) else { return }
+        #expect(try Expectation(call).misses(result) == [], "\(type.rawValue) \(named)")
+      }
+    }
+  }
+
+  @Test("Rows that are not finite leave the others alone", arguments: TestDevice.all, tiles)
+  func nonFinite(device: TestDevice, choice: Choice) throws {
+    for keys in [5, 8, 20, 70] {
+      var call = try CallShape(queries: 9, keys: keys, D: 8).call()
+      call.operands = .separate(
+        query: try call.query.replacing([0, 0, 4, 1], with: .nan), key: call.key,
+        value: try call.value.replacing([0, 1, keys - 1, 2], with: .infinity))
+      call.mask = .causal(.lowerRight)
+      guard let result = try Self.attention(call, on: device, with: choice) else { return }
+      #expect(try Expectation(call, naive: false).misses(result) == [], "\(keys) keys")
+    }
+  }
+
+  /// The call computed with some tiles; nil where the device is too small for them, by its limits or once they are built.
+  static func attention(
+    _ call: AttentionCall, on device: TestDevice, with choice: Choice
+  ) throws -> AttentionResult? {
+    let engine = try device.engine()
+    let profile = choice.profile(try #require(engine.devices.first))
+    guard choice.tiles.fit(profile) else { return nil }
+    let plan = try AttentionPlan(try AttentionProblem(call), devices: [profile])
+    #expect(plan.tiles == [choice.tiles])
+    do {
+      return try engine.attention(call, following: plan)
+    } catch is TilesRejected {
+      return nil
+    }
+  }
+
+  @Test("Sizes that the kernels rely on", arguments: tiles)
+  func sizes(choice: Choice) {
+    let tiles = choice.tiles
+    #expect(tiles.depth % 4 == 0, "loads are of four elements")
+    #expect(tiles.tileColumns % tiles.depth == 0, "a row of scores ends with a tile of the product with the values")
+    #expect(tiles.tileColumns % tiles.softmaxVector == 0, "a row of scores is whole vectors")
+    #expect(tiles.chunk % tiles.softmaxVector == 0, "a chunk is whole vectors")
+    #expect(tiles.softmaxItems.nonzeroBitCount == 1, "the reduction is a tree")
+    #expect([1, 2, 4, 8, 16].contains(tiles.vector) && [1, 2, 4, 8, 16].contains(tiles.softmaxVector))
+  }
+}

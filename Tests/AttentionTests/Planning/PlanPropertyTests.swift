@@ -1,0 +1,142 @@
+import Attention
+import AttentionTestSupport
+import Testing
+
+/// What holds of every plan, over problems and devices drawn at random.
+@Suite("Properties of plans")
+struct PlanPropertyTests {
+  @Test("Random problems on random devices", arguments: [UInt64(1), 2, 3, 4])
+  func random(seed: UInt64) throws {
+    var numbers = SeededNumbers(seed: seed)
+    var (planned, refused) = (0, 0)
+    for round in 0..<100 {
+      let problem = try Self.problem(&numbers)
+      let devices = (0..<Int.random(in: 1...3, using: &numbers)).map { Self.device(&numbers, index: $0) }
+      let plan: AttentionPlan
+      do {
+        plan = try AttentionPlan(problem, devices: devices)
+      } catch AttentionError.cannotRun {
+        refused += 1
+        continue
+      }
+      planned += 1
+      #expect(Self.faults(plan, problem) == [], "round \(round)")
+    }
+    // Neither may be the rule.
+    #expect(planned > 30)
+    #expect(refused > 3)
+  }
+
+  /// What is wrong with a plan.
+  static func faults(_ plan: AttentionPlan, _ problem: AttentionProblem) -> [String] {
+    var faults: [String] = []
+    if plan.parts.flatMap(\.heads) != Array(0..<problem.headCount) { faults.append("heads of parts") }
+    for part in plan.parts {
+      guard case .staged(let staged) = part.work else { continue }
+      if staged.blocks.flatMap(\.heads) != Array(part.heads) { faults.append("heads of blocks") }
+      if !staged.tiles.fit(part.device) { faults.append("tiles that do not fit") }
+      if staged.peakBytes > part.device.globalMemory {
+        faults.append("a peak of \(staged.peakBytes) in \(part.device.globalMemory)")
+      }
+      for block in staged.blocks { faults += Self.faults(block, staged, problem, on: part.device) }
+    }
+    return faults
+  }
+
+  static func faults(
+    _ block: StagedPlan.Block, _ plan: StagedPlan, _ problem: AttentionProblem, on device: DeviceProfile
+  ) -> [String] {
+    var faults: [String] = []
+    let sequences = block.heads.map { problem.sequences[$0 / problem.queryHeads] }
+    let queryLength = sequences.map(\.queryLength).max() ?? 0
+    if block.slices.flatMap({ Array($0) }) != Array(0..<queryLength) { faults.append("slices") }
+    if block.sliceRows % plan.tiles.tileRows != 0 || block.sliceRows == 0 { faults.append("slice rows") }
+    if block.scoreStride % plan.tiles.tileColumns != 0 { faults.append("score stride") }
+    if block.scoreStride < (sequences.map(\.keyLength).max() ?? 0) { faults.append("keys past the stride") }
+    let sizes = Sizes(block, plan, problem)
+    for (name, bytes) in sizes.buffers where bytes > device.maxAllocation {
+      faults.append("\(name): \(bytes) bytes, at most \(device.maxAllocation)")
+    }
+    if sizes.operands > block.operandBytes { faults.append("\(sizes.operands) bytes of operands counted short") }
+    if sizes.scores > block.scoreBytes { faults.append("\(sizes.scores) bytes of scores counted short") }
+    if sizes.operands + sizes.scores > device.globalMemory { faults.append("memory") }
+    return faults
+  }
+
+  /// The bytes of the buffers that a block needs, counted from the problem.
+  struct Sizes {
+    let buffers: [(String, Int)]
+    let operands: Int
+    let scores: Int
+
+    init(_ block: StagedPlan.Block, _ plan: StagedPlan, _ problem: AttentionProblem) {
+      let size = problem.elementType.byteCount
+      var (queryRows, keyRows) = (0, 0)
+      var keyHeads: Set<Int> = []
+      var planes: Set<Int> = []
+      for head in block.heads {
+        let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
+        queryRows += problem.sequences[b].queryLength
+        if keyHeads.insert(head / problem.groupSize).inserted { keyRows += problem.sequences[b].keyLength }
+        if let mask = problem.mask { planes.insert(mask.offset(batch: b, head: h)) }
+      }
+      let query = ("query", queryRows * problem.headDimension * size)
+      let key = ("key", keyRows * problem.headDimension * size)
+      let value = ("value", keyRows * problem.valueDimension * size)
+      let output = ("output", queryRows * problem.valueDimension * size)
+      let matrix = block.heads.count * block.sliceRows
+      let scores = ("scores", matrix * block.scoreStride * 4)
+      let chunks = (block.scoreStride + plan.tiles.chunk - 1) / plan.tiles.chunk
+      let mask = problem.mask.map {
+        planes.count * $0.planeElements(rows: block.sliceRows, keys: problem.keyLength) * $0.elementType.byteCount
+      }
+      buffers = [query, key, value, output, scores, ("mask", mask ?? 0)]
+      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4
+      self.scores = scores.1 + matrix * chunks * 8 + (mask ?? 0)
+    }
+  }
+
+  static func device(_ numbers: inout SeededNumbers, index: Int) -> DeviceProfile {
+    let memory = 1 << Int.random(in: 16...26, using: &numbers)
+    return DeviceProfile(
+      identifier: "\(index)", name: "random",
+      deviceClass: [DeviceProfile.DeviceClass.gpu, .gpu, .cpu, .reference].randomElement(using: &numbers) ?? .gpu,
+      computeUnits: Int.random(in: 1...80, using: &numbers), clockMHz: Int.random(in: 0...3000, using: &numbers),
+      globalMemory: memory, maxAllocation: memory >> Int.random(in: 0...3, using: &numbers),
+      localMemory: 1 << Int.random(in: 12...18, using: &numbers),
+      maxWorkGroupSize: 1 << Int.random(in: 0...10, using: &numbers), hostUnifiedMemory: Bool.random(using: &numbers))
+  }
+
+  /// Dense, or packed with a length for each sequence; some with a mask.
+  static func problem(_ numbers: inout SeededNumbers) throws -> AttentionProblem {
+    func length() -> Int { Int.random(in: 0...(1 << Int.random(in: 0...10, using: &numbers)), using: &numbers) }
+    let batch = Int.random(in: 0...4, using: &numbers)
+    let keyHeads = Int.random(in: 1...4, using: &numbers)
+    let heads = keyHeads * Int.random(in: 1...4, using: &numbers)
+    let type = ElementType.storageTypes.randomElement(using: &numbers) ?? .float32
+    let (D, Dv) = (Int.random(in: 1...64, using: &numbers), Int.random(in: 1...64, using: &numbers))
+    let packed = batch > 0 && Bool.random(using: &numbers)
+    let queries = (0..<(packed ? batch : 1)).map { _ in length() }
+    let keys = (0..<(packed ? batch : 1)).map { _ in length() }
+    func zeros(_ heads: Int, _ rows: [Int], _ width: Int) throws -> Tensor {
+      let shape = packed ? [rows.reduce(0, +), heads, width] : [batch, heads, rows[0], width]
+      return try Tensor(zeros: shape, elementType: type)
+    }
+    var call = AttentionCall(
+      query: try zeros(heads, queries, D), key: try zeros(keyHeads, keys, D), value: try zeros(keyHeads, keys, Dv),
+      layout: packed ? .thd : .bhsd)
+    if packed {
+      call.cumulativeQueryLengths = PackedTests.cumulative(queries)
+      call.cumulativeKeyLengths = PackedTests.cumulative(keys)
+    } else if Bool.random(using: &numbers) {
+      call.keyLengths = (0..<batch).map { _ in Int.random(in: 0...keys[0], using: &numbers) }
+    }
+    if Int.random(in: 0..<3, using: &numbers) == 0 {
+      let full = [batch, heads, queries.max() ?? 0, keys.max() ?? 0]
+      let shape = full.map { Bool.random(using: &numbers) ? $0 : 1 }
+      let type = MaskTensorTests.types.randomElement(using: &numbers) ?? .bool
+      call.mask = .tensor(try Tensor(zeros: shape, elementType: type))
+    }
+    return try AttentionProblem(call)
+  }
+}
