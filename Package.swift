@@ -7,6 +7,11 @@ let package = Package(
   products: [
     .library(name: "Attention", targets: ["Attention"]),
     .library(name: "TensorFiles", targets: ["TensorFiles"]),
+    .executable(name: "attend", targets: ["attend"]),
+  ],
+  dependencies: [
+    // Options, help texts and usage errors of the command line.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     .systemLibrary(
@@ -22,6 +27,13 @@ let package = Package(
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
     .target(name: "Attention", dependencies: ["OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
+    .executableTarget(
+      name: "attend",
+      dependencies: [
+        "Attention", "OpenCL", "TensorFiles",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]
+    ),
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
     .target(name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport"),
     .testTarget(
@@ -29,6 +41,7 @@ let package = Package(
       resources: [.copy("Fixtures")]
     ),
     .testTarget(name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"]),
+    .testTarget(name: "AttendTests", dependencies: ["attend", "Attention", "OpenCL", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

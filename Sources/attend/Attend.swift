@@ -1,0 +1,42 @@
+import ArgumentParser
+import Foundation
+
+@main
+struct Attend: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "attend",
+    abstract: "Multi-head attention on OpenCL devices and the CPU.",
+    discussion: """
+      Exit status: 0 success, 1 a check failed, 2 wrong usage or bad input, 3 no device can do it.
+      ATTENTION_DEVICE sets the default of --device; ATTENTION_CACHE=off keeps no compiled kernels on disk.
+      """,
+    version: "attend \(version)",
+    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self])
+
+  static let version = "0.1.0"
+
+  /// Runs a command and leaves with the status that the contract gives to what happened: the only place that exits.
+  static func main() {
+    // What is read by nobody is not worth a crash report: a closed pipe ends the program quietly.
+    signal(SIGPIPE, SIG_DFL)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let failure as Failure {
+      Console.complain(failure.messages)
+      Foundation.exit(failure.status.rawValue)
+    } catch let error where exitCode(for: error).isSuccess {
+      // --help and --version.
+      Console.write(fullMessage(for: error))
+    } catch let error where isUsage(error) {
+      Console.complain([fullMessage(for: error)], prefix: "")
+      Foundation.exit(ExitStatus.badInput.rawValue)
+    } catch {
+      let failure = Failure(error)
+      Console.complain(failure.messages)
+      Foundation.exit(failure.status.rawValue)
+    }
+  }
+
+  private static func isUsage(_ error: any Error) -> Bool { exitCode(for: error) == .validationFailure }
+}

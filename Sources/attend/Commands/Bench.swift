@@ -1,0 +1,91 @@
+import ArgumentParser
+import Attention
+
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compare devices, GPU against CPU.",
+    discussion: """
+      Times each device on each shape: the kernels alone with operands on the device, and end to end from host arrays to \
+      host arrays. Every result is checked against the CPU reference, on sampled rows where the whole would take too \
+      long; a wrong result is an error and no time. Until the CPU backend is a fast one, 'cpu' is the float64 reference.
+      """)
+
+  @OptionGroup var shapes: ShapeOptions
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Devices to compare, one row each. Default: $ATTENTION_DEVICE or the best OpenCL device, and cpu.",
+      discussion: "As in the other commands; names joined by a comma are one row, which divides the heads.",
+      valueName: "id"))
+  var device: [String] = []
+
+  @OptionGroup var kernel: KernelOption
+
+  @Option(help: ArgumentHelp("Timed runs, at least.", valueName: "n"))
+  var repetitions = 3
+
+  @Option(help: ArgumentHelp("Time spent on timed runs, at least.", valueName: "s"))
+  var minimumSeconds = 0.2
+
+  @Flag(help: "Print one JSON object for each device and shape.")
+  var json = false
+
+  func validate() throws {
+    guard repetitions >= 1, repetitions <= 1_000_000 else {
+      throw ValidationError("--repetitions: expected 1 to 1000000, found \(repetitions).")
+    }
+    guard minimumSeconds >= 0, minimumSeconds <= 3600 else {
+      throw ValidationError("--minimum-seconds: expected 0 to 3600, found \(minimumSeconds).")
+    }
+  }
+
+  mutating func run() throws {
+    let shapes = try shapes.shapes()
+    let engines = try engineNames().map { try DeviceOption.engine($0, kernel: kernel.kernel) }
+    let progress = ProgressLine()
+    var table = BenchRow.table
+    var wrong = 0
+    for shape in shapes {
+      let runner = try BenchRunner(shape, repetitions: repetitions, minimumSeconds: minimumSeconds)
+      var cpuSeconds: Double?
+      // The CPU first: the others' speed-up is over it.
+      let order = engines.indices.sorted { engines[$0].isCPU && !engines[$1].isCPU }
+      var rows: [Int: BenchRow] = [:]
+      for index in order {
+        let engine = engines[index]
+        progress.show("\(shape.title) on \(engine.activeDevices.map(\.name).joined(separator: ", "))")
+        var (row, isRight) = try runner.run(on: engine)
+        guard isRight else {
+          progress.clear()
+          Console.complain([
+            "\(shape.title) on \(row.device): wrong result, largest error \(Quantity.scientific(row.maxAbsError))"
+          ])
+          wrong += 1
+          continue
+        }
+        if engine.isCPU { cpuSeconds = row.kernelSecondsMedian }
+        row.speedupVsCpu = OrNull(cpuSeconds.map { $0 / row.kernelSecondsMedian })
+        rows[index] = row
+      }
+      progress.clear()
+      for row in rows.sorted(by: { $0.key < $1.key }).map(\.value) {
+        if json { Console.write(try JSON.line(row)) } else { table.add(row.cells(shape)) }
+      }
+    }
+    if !json { Console.write(table.text()) }
+    if wrong > 0 { throw Failure(.checkFailed, "\(wrong) results were wrong") }
+  }
+
+  private func engineNames() -> [String] {
+    guard device.isEmpty else { return device }
+    let standard = DeviceOption.standard
+    guard standard == "auto" else { return standard == "cpu" ? ["cpu"] : [standard, "cpu"] }
+    return DeviceRegistry.hasUsableOpenCLDevice ? ["auto", "cpu"] : ["auto"]
+  }
+}
+
+extension AttentionEngine {
+  /// Whether the CPU backend alone does the work.
+  var isCPU: Bool { activeDevices.allSatisfy { $0.identifier == "cpu" } }
+}

@@ -1,0 +1,135 @@
+import ArgumentParser
+import Attention
+import OpenCL
+
+struct Devices: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List the OpenCL devices and the CPU backends, and check each.",
+    discussion: "Each device computes a few small problems with known answers; the last column says whether it did.")
+
+  @Flag(help: "Print one JSON object a device.")
+  var json = false
+
+  mutating func run() throws {
+    let listed = try Self.platforms()
+    let rows =
+      listed.platforms.flatMap(\.devices).map(DeviceRow.init(device:)) + [DeviceRow.reference("cpu")]
+      + [DeviceRow.reference("reference")]
+    if json {
+      for row in rows { Console.write(try JSON.line(row)) }
+    } else {
+      Console.write(Self.table(rows))
+      for platform in listed.platforms where platform.devices.isEmpty {
+        let reason = platform.failure.map { ": \($0)" } ?? ""
+        Console.write("Platform \(platform.index), \(platform.name), has no device\(reason).")
+      }
+      if rows.allSatisfy({ $0.backend == "cpu" }) {
+        Console.write("There is no OpenCL device\(listed.problem.map { ": \($0)" } ?? "").")
+      }
+    }
+  }
+
+  /// A loader that fails is no reason not to list the CPU.
+  private static func platforms() throws -> (platforms: [Platform], problem: String?) {
+    do {
+      return (try Platform.all(), nil)
+    } catch {
+      return ([], "\(error)")
+    }
+  }
+
+  private static func table(_ rows: [DeviceRow]) -> String {
+    var table = Table(
+      ["device", "name", "class", "driver", "units", "MHz", "memory", "largest", "local", "supports", "self-check"],
+      rightAligned: [4, 5, 6, 7, 8], shrinking: 1)
+    for row in rows {
+      table.add([
+        row.device, row.deviceName, row.deviceClass, row.driver, "\(row.computeUnits)",
+        row.clockMhz.map(String.init) ?? "",
+        bytes(row.memoryBytes), bytes(row.largestAllocationBytes), bytes(row.localMemoryBytes),
+        row.supports.joined(separator: " "), row.selfCheck,
+      ])
+    }
+    return table.text()
+  }
+
+  private static func bytes(_ count: Int?) -> String { count.map(Quantity.bytes) ?? "" }
+}
+
+/// What is said of a device; the names in JSON are these in snake case.
+private struct DeviceRow: Encodable {
+  var device: String
+  var deviceName: String
+  var backend: String
+  var deviceClass: String
+  var platform: String?
+  var platformVersion: String?
+  var vendor: String?
+  var driver: String
+  var openclVersion: String?
+  var openclCVersion: String?
+  var computeUnits: Int
+  var clockMhz: Int?
+  var memoryBytes: Int?
+  var largestAllocationBytes: Int?
+  var localMemoryBytes: Int?
+  var maxWorkGroupSize: Int?
+  var supports: [String]
+  var selfCheck: String
+
+  init(device: Device) {
+    let info = device.info
+    self.device = device.identifier
+    deviceName = info.name
+    backend = "opencl"
+    deviceClass = "\(info.kind)"
+    platform = info.platformName
+    platformVersion = info.platformVersion
+    vendor = info.vendor
+    driver = info.driverVersion
+    openclVersion = info.deviceVersion
+    openclCVersion = info.openCLCVersion
+    computeUnits = info.computeUnits
+    clockMhz = info.clockMHz
+    memoryBytes = info.globalMemory
+    largestAllocationBytes = info.maxAllocation
+    localMemoryBytes = info.localMemory
+    maxWorkGroupSize = info.maxWorkGroupSize
+    supports = ["f32", "f16", "bf16"]
+    if info.supportsHalfArithmetic { supports.append("fp16-arithmetic") }
+    if !info.requiredSubgroupSizes.isEmpty {
+      supports.append("sub-groups-" + info.requiredSubgroupSizes.map(String.init).joined(separator: "/"))
+    }
+    if info.hostUnifiedMemory { supports.append("host-memory") }
+    selfCheck = Self.check(device.identifier)
+  }
+
+  private init(reference name: String) {
+    device = name
+    deviceName = "CPU, float64 reference"
+    backend = "cpu"
+    deviceClass = "cpu"
+    driver = "built in"
+    computeUnits = Quantity.processors
+    supports = ["f32", "f16", "bf16"]
+    selfCheck = Self.check(name)
+  }
+
+  static func reference(_ name: String) -> DeviceRow { DeviceRow(reference: name) }
+
+  /// "passed", or what went wrong in a line.
+  private static func check(_ identifier: String) -> String {
+    do {
+      let engine = try AttentionEngine(device: .named([identifier]))
+      for check in try SelfCheck.cases(quick: true) {
+        let outcome = try SelfCheck.run(check, on: engine)
+        guard outcome.passed else {
+          return "FAILED: \(outcome.name), error \(outcome.maximumError), bound \(outcome.bound)"
+        }
+      }
+      return "passed"
+    } catch {
+      return "FAILED: \(error)".split(separator: "\n").first.map(String.init) ?? "FAILED"
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import Attention
+
+/// One device on one shape; the names in JSON are these in snake case.
+struct BenchRow: Encodable {
+  let device: String
+  let deviceName: String
+  let backend: String
+  let kernel: String
+  let dtype: String
+  let batch: Int
+  let heads: Int
+  let kvHeads: Int
+  let queryLength: Int
+  let keyLength: Int
+  let headDimension: Int
+  let valueDimension: Int
+  let causal: Bool
+  let window: OrNull<[Int?]>
+  let repetitions: Int
+  let kernelSecondsMedian: Double
+  let kernelSecondsMin: Double
+  let endToEndSecondsMedian: Double
+  let flops: Int
+  let gflops: Double
+  let bytes: Int
+  let gigabytesPerSecond: Double
+  let deviceBytesPeak: Int
+  let maxAbsError: Double
+  var speedupVsCpu: OrNull<Double>
+
+  init(
+    _ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan, kernelSeconds: [Double],
+    endToEndSeconds: [Double], peakBytes: Int, error: Double
+  ) {
+    let devices = plan.parts.map(\.device)
+    device = devices.map(\.identifier).joined(separator: ",")
+    deviceName = devices.map(\.name).joined(separator: ", ")
+    backend = Self.distinct(devices.map { $0.deviceClass == .reference ? "cpu" : "opencl" })
+    kernel = Self.distinct(plan.parts.map { $0.work == .reference ? "reference" : "staged" })
+    dtype = shape.dtype.rawValue
+    batch = shape.batch
+    heads = shape.heads
+    kvHeads = shape.kvHeads
+    queryLength = shape.queryLength
+    keyLength = shape.keyLength
+    headDimension = shape.headDimension
+    valueDimension = shape.valueDimension
+    causal = shape.causal
+    window = OrNull(shape.window?.values)
+    repetitions = kernelSeconds.count
+    kernelSecondsMedian = kernelSeconds.median
+    kernelSecondsMin = kernelSeconds.min() ?? 0
+    endToEndSecondsMedian = endToEndSeconds.median
+    flops = problem.floatingPointOperations
+    gflops = Double(flops) / kernelSecondsMedian / 1e9
+    bytes = problem.operandBytes
+    gigabytesPerSecond = Double(bytes) / kernelSecondsMedian / 1e9
+    deviceBytesPeak = peakBytes
+    maxAbsError = error
+    speedupVsCpu = OrNull(nil)
+  }
+
+  private static func distinct(_ names: [String]) -> String {
+    names.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }.joined(separator: ",")
+  }
+
+  static var table: Table {
+    Table(
+      ["problem", "device", "kernel", "kernel time", "end to end", "GFLOP/s", "GB/s", "memory", "error", "vs CPU"],
+      rightAligned: [3, 4, 5, 6, 7, 8, 9], shrinking: 0)
+  }
+
+  func cells(_ shape: Shape) -> [String] {
+    [
+      shape.title, device, kernel, Quantity.seconds(kernelSecondsMedian),
+      Quantity.seconds(endToEndSecondsMedian), Quantity.rounded(gflops), Quantity.rounded(gigabytesPerSecond),
+      Quantity.bytes(deviceBytesPeak), Quantity.scientific(maxAbsError),
+      speedupVsCpu.value.map { Quantity.rounded($0) + "×" } ?? "",
+    ]
+  }
+}
+
+extension [Double] {
+  /// The middle value; the mean of the two middle ones of an even number.
+  fileprivate var median: Double {
+    guard !isEmpty else { return 0 }
+    let sorted = sorted()
+    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2
+  }
+}

@@ -1,0 +1,149 @@
+import ArgumentParser
+import Attention
+
+/// The shape options of `bench` and `plan`. Several comma-separated values make a grid.
+struct ShapeOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Sequences at once.", valueName: "n"))
+  var batch: List<Int>?
+
+  @Option(help: ArgumentHelp("Query heads.", valueName: "n"))
+  var heads: List<Int>?
+
+  @Option(help: ArgumentHelp("Key/value heads, a divisor of the query heads. Default: as many.", valueName: "n"))
+  var kvHeads: List<Int>?
+
+  @Option(help: ArgumentHelp("Queries of a sequence.", valueName: "n"))
+  var queryLength: List<Int>?
+
+  @Option(help: ArgumentHelp("Keys of a sequence. Default: as many as queries.", valueName: "n"))
+  var keyLength: List<Int>?
+
+  @Option(help: ArgumentHelp("Dimension of queries and keys.", valueName: "n"))
+  var headDimension: List<Int>?
+
+  @Option(help: ArgumentHelp("Dimension of values. Default: that of the keys.", valueName: "n"))
+  var valueDimension: List<Int>?
+
+  @Option(help: ArgumentHelp("Element type: f32, f16 or bf16.", valueName: "type"))
+  var dtype: List<StorageType>?
+
+  @Flag(help: "Hide the keys after each query (aligned at the last).")
+  var causal = false
+
+  @Option(help: ArgumentHelp("Keys seen before and after each query; 'none' is no limit.", valueName: "left,right"))
+  var window: Window?
+
+  /// The shapes of the grid, the default one where no option names a shape.
+  func shapes(defaultLengths: [Int] = [128, 512, 1024]) throws -> [Shape] {
+    var shapes: [Shape] = []
+    for batch in values(batch, [1]) {
+      for heads in values(heads, [8]) {
+        for kvHeads in values(kvHeads, [heads]) {
+          for queryLength in values(queryLength, keyLength?.values ?? defaultLengths) {
+            for keyLength in values(keyLength, [queryLength]) {
+              for headDimension in values(headDimension, [64]) {
+                for valueDimension in values(valueDimension, [headDimension]) {
+                  for dtype in dtype?.values ?? StorageType.allCases {
+                    shapes.append(
+                      Shape(
+                        batch: batch, heads: heads, kvHeads: kvHeads, queryLength: queryLength, keyLength: keyLength,
+                        headDimension: headDimension, valueDimension: valueDimension, dtype: dtype, causal: causal,
+                        window: window))
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    for shape in shapes { _ = try shape.problem() }
+    return shapes
+  }
+
+  private func values(_ list: List<Int>?, _ standard: [Int]) -> [Int] { list?.values ?? standard }
+}
+
+/// One point of the grid.
+struct Shape {
+  let batch: Int
+  let heads: Int
+  let kvHeads: Int
+  let queryLength: Int
+  let keyLength: Int
+  let headDimension: Int
+  let valueDimension: Int
+  let dtype: StorageType
+  let causal: Bool
+  let window: Window?
+
+  var mask: AttentionMask {
+    let mask = causal ? AttentionMask.causal(.lowerRight) : .none
+    return window.map { mask.window(left: $0.left, right: $0.right) } ?? mask
+  }
+
+  func problem() throws -> AttentionProblem {
+    try AttentionProblem(
+      batch: batch, queryHeads: heads, keyValueHeads: kvHeads, queryLength: queryLength, keyLength: keyLength,
+      headDimension: headDimension, valueDimension: valueDimension, elementType: dtype.elementType, mask: mask)
+  }
+
+  /// A call of this shape on numbers that look random.
+  func call() throws -> AttentionCall {
+    var numbers = SeededNumbers(seed: 1)
+    var call = AttentionCall(
+      query: try numbers.tensor([batch, heads, queryLength, headDimension], dtype.elementType),
+      key: try numbers.tensor([batch, kvHeads, keyLength, headDimension], dtype.elementType),
+      value: try numbers.tensor([batch, kvHeads, keyLength, valueDimension], dtype.elementType))
+    call.mask = mask
+    return call
+  }
+
+  var title: String {
+    let heads = kvHeads == heads ? "\(heads)" : "\(heads)/\(kvHeads)"
+    let length = queryLength == keyLength ? "\(queryLength)" : "\(queryLength)×\(keyLength)"
+    let width = headDimension == valueDimension ? "\(headDimension)" : "\(headDimension)/\(valueDimension)"
+    let window = window.map { " window \($0.description)" } ?? ""
+    return "\(dtype.rawValue) B\(batch) H\(heads) L\(length) D\(width)\(causal ? " causal" : "")\(window)"
+  }
+}
+
+enum StorageType: String, CaseIterable, ExpressibleByArgument {
+  case f32, f16, bf16
+
+  var elementType: ElementType {
+    switch self {
+    case .f32: .float32
+    case .f16: .float16
+    case .bf16: .bfloat16
+    }
+  }
+}
+
+/// Values separated by commas.
+struct List<Element: ExpressibleByArgument & Sendable>: ExpressibleByArgument, Sendable {
+  let values: [Element]
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let values = parts.compactMap { Element(argument: String($0)) }
+    guard !values.isEmpty, values.count == parts.count else { return nil }
+    self.values = values
+  }
+}
+
+/// `left,right`, either of them `none`.
+struct Window: ExpressibleByArgument, Sendable, CustomStringConvertible {
+  let left: Int?
+  let right: Int?
+
+  init?(argument: String) {
+    let sides = argument.split(separator: ",", omittingEmptySubsequences: false)
+    guard sides.count == 2, sides.allSatisfy({ $0 == "none" || Int($0) != nil }) else { return nil }
+    left = Int(sides[0])
+    right = Int(sides[1])
+  }
+
+  var description: String { [left, right].map { $0.map(String.init) ?? "none" }.joined(separator: ",") }
+  var values: [Int?] { [left, right] }
+}

@@ -1,0 +1,55 @@
+import Foundation
+import Testing
+
+@Suite struct BenchTests {
+  private static let keys = [
+    "backend", "batch", "bytes", "causal", "device", "device_bytes_peak", "device_name", "dtype",
+    "end_to_end_seconds_median", "flops", "gflops", "gigabytes_per_second", "head_dimension", "heads", "kernel",
+    "kernel_seconds_median", "kernel_seconds_min", "key_length", "kv_heads", "max_abs_error", "query_length",
+    "repetitions", "speedup_vs_cpu", "value_dimension", "window",
+  ]
+
+  private func rows(_ command: Command) throws -> [[String: Any]] {
+    try command.lines.map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+  }
+
+  private let shape = ["--heads", "2", "--query-length", "65", "--repetitions", "2", "--minimum-seconds", "0"]
+
+  @Test func eachDeviceAndShapeIsARow() throws {
+    let command = try Command(["bench", "--json", "--causal", "--window", "16,none"] + shape)
+    #expect(command.status == 0, "\(command.errors)")
+    let rows = try rows(command)
+    #expect(rows.count == (Environment.hasOpenCLDevice ? 6 : 3))
+    #expect(Set(rows.compactMap { $0["dtype"] as? String }) == ["f32", "f16", "bf16"])
+    for row in rows {
+      #expect(row.keys.sorted() == Self.keys)
+      let error = try #require(row["max_abs_error"] as? Double)
+      #expect(error >= 0 && error < 0.05)
+      #expect(try #require(row["kernel_seconds_median"] as? Double) > 0)
+      #expect(row["repetitions"] as? Int == 2)
+      #expect(row["speedup_vs_cpu"] is Double || row["speedup_vs_cpu"] is Int)
+      // 2 heads × (16·17/2 + 49·17) pairs × 256.
+      #expect(row["flops"] as? Int == 2 * (16 * 17 / 2 + 49 * 17) * 256)
+    }
+  }
+
+  @Test func withoutOpenCLAutoUsesTheCPUAndSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let command = try Command(
+      ["bench", "--json", "--dtype", "f32"] + shape, environment: Environment.withoutOpenCL(folder))
+    #expect(command.status == 0, "\(command.errors)")
+    #expect(try rows(command).map { $0["backend"] as? String } == ["cpu"])
+    #expect(command.errors.contains("falling back to the CPU"))
+  }
+
+  @Test(.enabled(if: Environment.hasOpenCLDevice, "no OpenCL device"))
+  func devicesJoinedByACommaDivideTheHeads() throws {
+    let command = try Command(["bench", "--json", "--dtype", "f32", "--device", "opencl,cpu"] + shape)
+    #expect(command.status == 0, "\(command.errors)")
+    let rows = try rows(command)
+    #expect(rows.map { $0["backend"] as? String } == ["opencl,cpu"])
+    #expect(rows[0]["speedup_vs_cpu"] is NSNull)
+  }
+}

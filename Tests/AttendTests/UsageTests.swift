@@ -1,0 +1,45 @@
+import Testing
+
+@Suite struct UsageTests {
+  static let commands = ["devices", "run", "verify", "bench", "plan"]
+
+  @Test func helpListsEveryCommand() throws {
+    let help = try Command(["--help"])
+    #expect(help.status == 0)
+    for command in Self.commands { #expect(help.output.contains("  \(command) ")) }
+    #expect(help.errors.isEmpty)
+  }
+
+  @Test(arguments: commands)
+  func everyOptionOfACommandHasAHelpText(command: String) throws {
+    let help = try Command([command, "--help"])
+    #expect(help.status == 0)
+    let options = help.output.split(separator: "\n").drop { !$0.hasPrefix("OPTIONS") }.dropFirst()
+    // An option without one would be alone on its line, with the next option below it.
+    for (line, next) in zip(options, Array(options.dropFirst()) + ["  end"]) where line.hasPrefix("  -") {
+      let text = line.split(separator: "  ", omittingEmptySubsequences: true)
+      #expect(text.count > 1 || next.hasPrefix("      "), "no help text: \(line)")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ["nonsense"], ["run"], ["run", "a.safetensors"], ["run", "a", "b", "-o", "c"], ["bench", "--dtype", "f64"],
+      ["bench", "--heads", "3", "--kv-heads", "2"], ["bench", "--repetitions", "0"], ["plan", "--window", "1"],
+      ["plan", "--window=-1,0"], ["plan", "--head-dimension", "0"], ["verify", "--bogus"],
+      ["plan", "--query-length", "1,x"], ["run", "x/a", "y/a", "--output-directory", "z"],
+      ["plan", "--query-length", "99999999999"], ["plan", "--batch", "1048576", "--query-length", "536870912"],
+    ])
+  func wrongUsageLeavesWithTwoAndSaysWhy(arguments: [String]) throws {
+    let command = try Command(arguments)
+    #expect(command.status == 2)
+    #expect(command.output.isEmpty)
+    #expect(!command.errors.isEmpty)
+  }
+
+  @Test func versionIsPrinted() throws {
+    let version = try Command(["--version"])
+    #expect(version.status == 0)
+    #expect(version.output.hasPrefix("attend "))
+  }
+}
