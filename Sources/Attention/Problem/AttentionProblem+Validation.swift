@@ -10,7 +10,9 @@ extension AttentionProblem {
     let past = try Self.pastRows(of: call, shapes: shapes)
 
     let queryLength = sequences.map(\.queryLength).max() ?? shapes.queryRows
-    let keyLength = call.layout == .thd && paging == nil ? sequences.map(\.keyLength).max() ?? 0 : shapes.keyRows
+    // Of packed sequences the longest as it is packed: a key length hides keys, it does not change shapes.
+    let packedKeys = paging == nil ? call.cumulativeKeyLengths : nil
+    let keyLength = packedKeys.map { zip($0.dropFirst(), $0).map(-).max() ?? 0 } ?? shapes.keyRows
     let dense = call.layout != .thd
     self.batch = shapes.batch
     queryHeads = shapes.queryHeads

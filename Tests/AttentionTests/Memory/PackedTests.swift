@@ -52,6 +52,20 @@ struct PackedTests {
     try check(call.call(), on: device)
   }
 
+  @Test("Key lengths hide keys and leave the mask's shape alone", arguments: TestDevice.all)
+  func keyLengths(device: TestDevice) throws {
+    let keys = [30, 66]
+    var call = try Self.call(queries: [17, 5], keys: keys)
+    call.keyLengths = [30, 12]
+    call.mask = .tensor(try Tensor((0..<17 * 66).map { $0 % 5 != 0 }, shape: [17, 66]))
+    let result = try device.engine().attention(call)
+    #expect(try Expectation(call).misses(result) == [])
+    #expect(result.weights?.shape == [2, 4, 17, 66])
+    let weights = try #require(result.weights).floats()
+    let secondSequence = weights[(4 * 17 * 66)...]
+    #expect(secondSequence.enumerated().allSatisfy { $0.offset % 66 < 12 || $0.element == 0 })
+  }
+
   @Test("Each sequence is attention by itself", arguments: TestDevice.allAndReference)
   func alone(device: TestDevice) throws {
     let (queries, keys) = ([17, 40, 3], [30, 9, 66])
