@@ -20,23 +20,23 @@ struct Attend: ParsableCommand {
     // What is read by nobody is not worth a crash report: a closed pipe ends the program quietly.
     signal(SIGPIPE, SIG_DFL)
     do {
-      var command = try parseAsRoot()
-      try command.run()
-    } catch let failure as Failure {
-      Console.complain(failure.messages)
-      Foundation.exit(failure.status.rawValue)
-    } catch let error where exitCode(for: error).isSuccess {
-      // --help and --version.
-      Console.write(fullMessage(for: error))
-    } catch let error where isUsage(error) {
-      Console.complain([fullMessage(for: error)], prefix: "")
-      Foundation.exit(ExitStatus.badInput.rawValue)
+      try parseAndRun()
     } catch {
       let failure = Failure(error)
-      Console.complain(failure.messages)
+      for message in failure.messages { Console.note(failure.prefix + message) }
       Foundation.exit(failure.status.rawValue)
     }
   }
 
-  private static func isUsage(_ error: any Error) -> Bool { exitCode(for: error) == .validationFailure }
+  private static func parseAndRun() throws {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error where exitCode(for: error).isSuccess {
+      // --help and --version.
+      try Console.write(fullMessage(for: error))
+    } catch let error where exitCode(for: error) == .validationFailure {
+      throw Failure(usage: fullMessage(for: error))
+    }
+  }
 }

@@ -21,8 +21,12 @@ struct Command {
   /// The lines of stdout.
   var lines: [String] { output.split(separator: "\n").map(String.init) }
 
-  /// - Parameter environment: Added to that of the tests; nil removes a variable.
-  init(_ arguments: [String], environment: [String: String?] = [:], directory: URL? = nil) throws {
+  /// - Parameters:
+  ///   - environment: Added to that of the tests; nil removes a variable.
+  ///   - outputPath: Where stdout goes instead of ``output``.
+  init(_ arguments: [String], environment: [String: String?] = [:], directory: URL? = nil, outputPath: String? = nil)
+    throws
+  {
     let process = Process()
     guard let executable = Self.executable else { throw NotBuilt() }
     process.executableURL = executable
@@ -38,7 +42,7 @@ struct Command {
     try Data().write(to: outputFile)
     try Data().write(to: errorFile)
     // Files, not pipes: neither can fill up and stop the process.
-    process.standardOutput = try FileHandle(forWritingTo: outputFile)
+    process.standardOutput = try FileHandle(forWritingTo: outputPath.map { URL(filePath: $0) } ?? outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
     try process.run()
     process.waitUntilExit()

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @Suite struct UsageTests {
@@ -35,6 +36,13 @@ import Testing
     #expect(command.status == 2)
     #expect(command.output.isEmpty)
     #expect(!command.errors.isEmpty)
+  }
+
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full")), arguments: [["--help"], ["plan"]])
+  func aFullDiskIsAnErrorAndNotACrash(arguments: [String]) throws {
+    let command = try Command(arguments, outputPath: "/dev/full")
+    #expect(command.status == 2)
+    #expect(command.errors == "attend: standard output: No space left on device\n")
   }
 
   @Test func versionIsPrinted() throws {

@@ -70,10 +70,10 @@ struct Bench: ParsableCommand {
       }
       progress.clear()
       for row in rows.sorted(by: { $0.key < $1.key }).map(\.value) {
-        if json { Console.write(try JSON.line(row)) } else { table.add(row.cells(shape)) }
+        if json { try Console.write(JSON.line(row)) } else { table.add(row.cells(shape)) }
       }
     }
-    if !json { Console.write(table.text()) }
+    if !json { try Console.write(table.text()) }
     if wrong > 0 { throw Failure(.checkFailed, "\(wrong) results were wrong") }
   }
 

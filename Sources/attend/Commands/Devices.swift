@@ -16,15 +16,15 @@ struct Devices: ParsableCommand {
       listed.platforms.flatMap(\.devices).map(DeviceRow.init(device:)) + [DeviceRow.reference("cpu")]
       + [DeviceRow.reference("reference")]
     if json {
-      for row in rows { Console.write(try JSON.line(row)) }
+      for row in rows { try Console.write(JSON.line(row)) }
     } else {
-      Console.write(Self.table(rows))
+      try Console.write(Self.table(rows))
       for platform in listed.platforms where platform.devices.isEmpty {
         let reason = platform.failure.map { ": \($0)" } ?? ""
-        Console.write("Platform \(platform.index), \(platform.name), has no device\(reason).")
+        try Console.write("Platform \(platform.index), \(platform.name), has no device\(reason).")
       }
       if rows.allSatisfy({ $0.backend == "cpu" }) {
-        Console.write("There is no OpenCL device\(listed.problem.map { ": \($0)" } ?? "").")
+        try Console.write("There is no OpenCL device\(listed.problem.map { ": \($0)" } ?? "").")
       }
     }
   }

@@ -19,9 +19,9 @@ struct Plan: ParsableCommand {
       let problem = try shape.problem()
       let plan = try engine.plan(problem)
       if json {
-        Console.write(try JSON.line(PlanRow(shape, problem, plan)))
+        try Console.write(JSON.line(PlanRow(shape, problem, plan)))
       } else {
-        Console.write(Self.text(shape, problem, plan))
+        try Console.write(Self.text(shape, problem, plan))
       }
     }
   }

@@ -23,7 +23,7 @@ struct Verify: ParsableCommand {
     let engine = try device.engine(kernel: kernel.kernel)
     let rows = files.isEmpty ? try builtIn(engine) : files.map { verify($0, on: engine) }
     if json {
-      for row in rows { Console.write(try JSON.line(row)) }
+      for row in rows { try Console.write(JSON.line(row)) }
     } else {
       var table = Table(["case", "largest error", "bound", "result"], rightAligned: [1, 2], shrinking: 0)
       for row in rows {
@@ -32,7 +32,7 @@ struct Verify: ParsableCommand {
           row.message.map { "\(row.result): \($0)" } ?? row.result.rawValue,
         ])
       }
-      Console.write(table.text())
+      try Console.write(table.text())
     }
     try conclude(rows, engine)
   }
@@ -43,7 +43,7 @@ struct Verify: ParsableCommand {
     let summary = "\(passed) of \(rows.count) cases passed on \(names)"
     guard let worst = rows.filter({ $0.result != .passed }).map(\.status).max() else {
       // With --json, stdout holds objects and nothing else.
-      return json ? Console.note(summary) : Console.write(summary)
+      return json ? Console.note(summary) : try Console.write(summary)
     }
     throw Failure(worst, summary)
   }

@@ -16,10 +16,18 @@ enum ExitStatus: Int32, Comparable {
 struct Failure: Error {
   let status: ExitStatus
   let messages: [String]
+  /// What stands before each message.
+  var prefix = "attend: "
 
   init(_ status: ExitStatus, _ messages: String...) {
     self.status = status
     self.messages = messages
+  }
+
+  /// Wrong usage; the message says "Error:" itself.
+  init(usage message: String) {
+    self.init(.badInput, message)
+    prefix = ""
   }
 
   init(_ error: any Error) {

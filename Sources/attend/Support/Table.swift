@@ -1,6 +1,7 @@
 /// Rows of text under a heading, in columns as wide as their widest cell.
 ///
-/// In a terminal that is too narrow, the column that may shrink is cut; in a pipe nothing is.
+/// In a terminal that is too narrow, the column that may shrink is cut, and if that is not enough each row becomes a list
+/// of its cells; in a pipe nothing is.
 struct Table {
   private let headings: [String]
   private let rightAligned: Set<Int>
@@ -24,8 +25,20 @@ struct Table {
       for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.count) }
     }
     let total = widths.reduce(0, +) + 2 * (widths.count - 1)
-    if let width, total > width { widths[shrinking] = max(4, widths[shrinking] - (total - width)) }
+    if let width, total > width {
+      guard widths[shrinking] - (total - width) >= 8 else { return lists }
+      widths[shrinking] -= total - width
+    }
     return ([headings] + rows).map { line($0, widths) }.joined(separator: "\n")
+  }
+
+  /// Each row as lines of heading and cell; empty cells are left out.
+  private var lists: String {
+    let width = headings.map(\.count).max() ?? 0
+    return rows.map { row in
+      zip(headings, row).filter { !$1.isEmpty }
+        .map { "\($0)\(String(repeating: " ", count: width - $0.count))  \($1)" }.joined(separator: "\n")
+    }.joined(separator: "\n\n")
   }
 
   private func line(_ cells: [String], _ widths: [Int]) -> String {
