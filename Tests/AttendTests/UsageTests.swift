@@ -38,7 +38,9 @@ import Testing
     #expect(!command.errors.isEmpty)
   }
 
-  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full")), arguments: [["--help"], ["plan"]])
+  @Test(
+    .enabled(if: FileManager.default.fileExists(atPath: "/dev/full")),
+    arguments: [["--help"], ["plan", "--device", "cpu"]])
   func aFullDiskIsAnErrorAndNotACrash(arguments: [String]) throws {
     let command = try Command(arguments, outputPath: "/dev/full")
     #expect(command.status == 2)
