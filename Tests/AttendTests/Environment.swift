@@ -5,10 +5,10 @@ import OpenCL
 enum Environment {
   static let hasOpenCLDevice = DeviceRegistry.hasUsableOpenCLDevice
 
-  /// Whether the best OpenCL device is one of PoCL's.
-  static var hasPoCL: Bool {
+  /// Whether the only OpenCL device is PoCL's.
+  static var hasOnlyPoCL: Bool {
     guard let devices = try? DeviceRegistry.openCLDevices() else { return false }
-    return devices.first { DeviceRegistry.unusable($0) == nil }?.info.platformName == "Portable Computing Language"
+    return devices.count == 1 && devices[0].info.platformName == "Portable Computing Language"
   }
 
   /// A machine without any OpenCL implementation.

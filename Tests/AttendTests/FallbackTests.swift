@@ -4,7 +4,7 @@ import OpenCL
 import Testing
 
 /// A device that is there and cannot do the work. PoCL can be told to have little memory: 1 GiB, a quarter of it at once.
-@Suite(.enabled(if: Environment.hasPoCL, "no PoCL"))
+@Suite(.enabled(if: Environment.hasOnlyPoCL, "needs PoCL and no other device"))
 struct FallbackTests {
   /// One head's keys take 269 MB.
   private let problem = [
