@@ -86,7 +86,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
       multiply_tiles(c, a, b, x, y);
     } else {
       for (int at = item; at < TILE_M * TILE_K; at += GROUP_ITEMS)
-        visible[at] = is_visible(modifiers, head, i0 + at / TILE_K, j + at % TILE_K);
+        visible[at] = at / TILE_K < rows && is_visible(modifiers, head, i0 + at / TILE_K, j + at % TILE_K);
       barrier(CLK_LOCAL_MEM_FENCE);
 // Rare, so small rather than fast: unrolled, it would take more registers than the product itself.
 #pragma unroll 1

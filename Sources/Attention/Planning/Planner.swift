@@ -38,7 +38,7 @@ extension AttentionPlan {
 }
 
 extension StagedPlan {
-  /// Score matrices larger than this gain nothing on any device, and smaller ones stay in some caches.
+  /// Enough work to fill a device: a larger score matrix would only take memory.
   private static let usefulScoreBytes = 128 << 20
   /// Transfers worth overlapping with work on a device that has memory of its own.
   private static let usefulTransferBytes = 16 << 20
