@@ -8,6 +8,9 @@
 #define STORAGE 0
 #endif
 
+// A function that not every program calls.
+#define SHARED static __attribute__((unused))
+
 // PASTE(float, VECTOR) is float4 where VECTOR is 4.
 #define PASTE_AGAIN(a, b) a##b
 #define PASTE(a, b) PASTE_AGAIN(a, b)
@@ -20,17 +23,17 @@ typedef ushort storage_t;
 typedef ushort4 storage4_t;
 #endif
 
-static float float_from_brain(ushort bits) { return as_float((uint)bits << 16); }
+SHARED float float_from_brain(ushort bits) { return as_float((uint)bits << 16); }
 
 #if STORAGE == 2
 // Rounds to nearest, ties to even; a NaN stays one (rounding it up could carry it to infinity).
-static ushort brain_from_float(float x) {
+SHARED ushort brain_from_float(float x) {
   const uint bits = as_uint(x);
   return isnan(x) ? (ushort)((bits >> 16) | 0x40u) : (ushort)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 #endif
 
-static float load_element(__global const storage_t *from, long at) {
+SHARED float load_element(__global const storage_t *from, long at) {
 #if STORAGE == 0
   return from[at];
 #elif STORAGE == 1
@@ -42,7 +45,7 @@ static float load_element(__global const storage_t *from, long at) {
 
 // Four elements that follow one another. ALIGNED says that every row begins at a multiple of four elements: then one
 // load fetches them on every vendor (NVIDIA's compiler makes four of a vload4).
-static float4 load_four(__global const storage_t *from, long at) {
+SHARED float4 load_four(__global const storage_t *from, long at) {
 #if STORAGE == 1
   return vload_half4(0, (__global const half *)from + at);
 #else
@@ -59,7 +62,7 @@ static float4 load_four(__global const storage_t *from, long at) {
 #endif
 }
 
-static void store_element(__global storage_t *to, long at, float x) {
+SHARED void store_element(__global storage_t *to, long at, float x) {
 #if STORAGE == 0
   to[at] = x;
 #elif STORAGE == 1
@@ -85,6 +88,8 @@ typedef struct {
   long query, key, value, output;  // row 0 of each operand
   long score;                      // the first row of the slice in the score matrix
   long mask;                       // the slice's first query, key 0
+  long mask_tiles;                 // the class of the mask's first tile of the slice, by classify_mask
+  long key_tiles;                  // the head's first tile of keys, among all packed ones
   long log_sum_exp;                // query 0
   int query_length, key_length;
   int first_shift, end_shift;
@@ -93,8 +98,8 @@ typedef struct {
   int padding;
 } Head;
 
-static int first_visible(const Head head, int i) { return max(0, i + head.first_shift); }
-static int end_visible(const Head head, int i) { return min(head.key_length, i + head.end_shift); }
+SHARED int first_visible(const Head head, int i) { return max(0, i + head.first_shift); }
+SHARED int end_visible(const Head head, int i) { return min(head.key_length, i + head.end_shift); }
 
 // The larger of two, NaN if either is: fmax would lose a NaN, and with it the row that must show it.
-static float max_or_nan(float a, float b) { return (a > b || isnan(a)) ? a : b; }
+SHARED float max_or_nan(float a, float b) { return (a > b || isnan(a)) ? a : b; }

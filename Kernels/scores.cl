@@ -63,10 +63,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void sc
       } else if (only_scaled) {
         *here = c[r][v] * scale;
       } else {
-        float s[VECTOR];
-        STORE_VECTOR(c[r][v], 0, s);
-        for (int e = 0; e < VECTOR; e++)
-          ((__global float *)here)[e] = modified_score(modifiers, head, i0 + row, j0 + column + e, s[e]);
+        WIDE(int) visible;
+        *here = modified_scores(modifiers, head, i0 + row, j0 + column, c[r][v], &visible);
       }
     }
   }

@@ -38,8 +38,8 @@ final class StagedKernels {
     var options = [
       "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DGROUP_X=\(tiles.groupX)",
       "-DGROUP_Y=\(tiles.groupY)", "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DVECTOR=\(tiles.vector)",
-      "-DTILE_K=\(tiles.depth)", "-DSOFTMAX_ITEMS=\(tiles.softmaxItems)", "-DSOFTMAX_VECTOR=\(tiles.softmaxVector)",
-      "-DCHUNK=\(tiles.chunk)",
+      "-DTILE_K=\(tiles.depth)", "-DSCORE_WIDTH=\(tiles.vector)",
+      "-DSOFTMAX_ITEMS=\(tiles.softmaxItems)", "-DSOFTMAX_VECTOR=\(tiles.softmaxVector)", "-DCHUNK=\(tiles.chunk)",
     ]
     if key.aligned { options.append("-DALIGNED") }
     if let size = subgroupSize(tiles, device) { options.append("-DSUBGROUP=\(size)") }

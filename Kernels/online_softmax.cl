@@ -1,0 +1,63 @@
+// The softmax of a row whose scores come a tile at a time (Milakov and Gimelshein 2018; Dao et al. 2022). A row keeps its
+// maximum m, its sum l and its output o so far; a tile of scores s updates them:
+//
+//   m' = max(m, max s)          o' = o · exp(m − m') + exp(s − m') · V
+//   l' = l · exp(m − m') + Σ exp(s − m')
+//
+// and at the end the row is o / l, with log-sum-exp m + ln l. Maxima pass over NaN: a NaN score reaches the sum, and
+// through it the whole row. Where m is infinite nothing is subtracted, for ∞ − ∞ would be NaN where 0 (of −∞) or ∞ is
+// meant.
+
+SHARED float shift_of(float m) { return isinf(m) ? 0.0f : m; }
+
+// e^x, within 2 units in the last place; 0 below −87.68, ∞ above 88.37, NaN of NaN.
+//
+// x = (k + f) · ln 2 with k an integer and |f| ≤ ½: 2^f by a polynomial (minimax, relative error 2^−29), 2^k by building
+// its exponent. The bounds keep k within −127 … 128, whose exponents are those of 0 and ∞. log₂ e is in two parts, for f
+// is what is left of a difference.
+SHARED WIDE(float) exponential(WIDE(float) x) {
+#ifdef NATIVE_EXP2
+  return native_exp2(x * 1.44269504f);
+#else
+  const WIDE(float) low = -88.0296919f, high = 88.7228391f;
+  x = x > high ? high : x;
+  x = x < low ? low : x;
+  const WIDE(float) k = rint(x * 1.44269504f);
+  const WIDE(float) f = fma(x, (WIDE(float))1.92596299e-8f, fma(x, (WIDE(float))1.44269502f, -k));
+  WIDE(float) p = 1.53458124e-4f;
+  p = fma(p, f, (WIDE(float))1.33999309e-3f);
+  p = fma(p, f, (WIDE(float))9.61848907e-3f);
+  p = fma(p, f, (WIDE(float))5.55032864e-2f);
+  p = fma(p, f, (WIDE(float))2.40226462e-1f);
+  p = fma(p, f, (WIDE(float))6.93147182e-1f);
+  p = fma(p, f, (WIDE(float))1.0f);
+  return p * WIDE(as_float)((WIDE(convert_int)(k) + 127) << 23);
+#endif
+}
+
+// The factor by which what a row has gathered under the maximum `before` counts under `after`.
+SHARED float rescaling(float before, float after) { return exp(before - shift_of(after)); }
+
+// What ends a row.
+typedef struct {
+  float factor;  // the output is o · factor
+  float log_sum_exp;
+} RowEnd;
+
+// `seen`: whether any key was visible. A row that saw none is 0 with log-sum-exp −∞, sink or not; one whose scores are
+// all −∞ is NaN, as 0/0 is, unless a finite sink shares its denominator.
+SHARED RowEnd end_of_row(float m, float l, bool seen, bool has_sink, float sink) {
+  RowEnd end = {0.0f, -INFINITY};
+  if (!seen) return end;
+  float kept = 1.0f;
+  if (has_sink) {
+    const float before = m;
+    m = (m > sink || isnan(m)) ? m : sink;
+    kept = rescaling(before, m);
+    l = l * kept + exp(sink - shift_of(m));
+  }
+  // (Not every compiler keeps the NaN of a division by 0.)
+  end.factor = l == 0.0f || isinf(l) ? NAN : kept / l;
+  end.log_sum_exp = m + log(l);
+  return end;
+}
