@@ -23,7 +23,7 @@ struct DeterminismTests {
   @Test("Another engine", arguments: TestDevice.all)
   func engines(device: TestDevice) throws {
     let call = try Self.call(.float32)
-    let other = try AttentionEngine(device: .named([device.name]))
+    let other = try AttentionEngine(device: .named([device.name]), kernel: device.kernel)
     let expected = try device.engine().attention(call)
     #expect(try other.attention(call).differences(from: expected) == [])
   }
