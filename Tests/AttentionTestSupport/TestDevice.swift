@@ -61,5 +61,32 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// Computes a call. Of the best kernels, those that make a score matrix make only it, so that what else is asked for
+  /// comes from the kernels that do without.
+  package func attention(_ call: AttentionCall) throws -> AttentionResult {
+    let engine = try engine()
+    guard kernel == .auto, self != .reference, call.returning.needsScoreMatrix else {
+      return try engine.attention(call)
+    }
+    var matrix = call
+    matrix.returning.formIntersection([.weights, .scores])
+    let other = call.without(scoreMatrix: true)
+    var result = other.returning.isEmpty ? AttentionResult() : try engine.attention(other)
+    let made = try engine.attention(matrix)
+    result.weights = made.weights
+    result.scores = made.scores
+    return result
+  }
+
   private static let engines = Mutex<[TestDevice: AttentionEngine]>([:])
+}
+
+extension AttentionCall {
+  /// The same call, asking for neither weights nor scores.
+  package func without(scoreMatrix: Bool) -> AttentionCall {
+    guard scoreMatrix else { return self }
+    var call = self
+    call.returning.subtract([.weights, .scores])
+    return call
+  }
 }

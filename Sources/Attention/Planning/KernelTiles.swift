@@ -45,7 +45,7 @@ public enum KernelTiles: Sendable, Hashable {
   }
 
   /// What to try, best first. Where the score matrix itself is asked for it has to be made; otherwise one pass is better.
-  static func candidates(
+  package static func candidates(
     for problem: AttentionProblem, on device: DeviceProfile, kernel: KernelChoice
   ) -> [KernelTiles] {
     let staged = StagedTiles.candidates(for: device.deviceClass).map(KernelTiles.staged)
@@ -59,7 +59,7 @@ public enum KernelTiles: Sendable, Hashable {
   }
 
   /// Whether a device's limits admit these tiles.
-  func fit(_ problem: AttentionProblem, _ device: DeviceProfile) -> Bool {
+  package func fit(_ problem: AttentionProblem, _ device: DeviceProfile) -> Bool {
     switch self {
     case .staged(let tiles): tiles.fit(device)
     case .fusedCPU(let tiles): tiles.localBytes(problem) <= device.localMemory
