@@ -85,6 +85,7 @@ typedef struct {
   long query, key, value, output;  // row 0 of each operand
   long score;                      // the first row of the slice in the score matrix
   long mask;                       // the slice's first query, key 0
+  long block_mask;                 // the block of query 0 and key 0
   long log_sum_exp;                // query 0
   int query_length, key_length;
   int first_shift, end_shift;

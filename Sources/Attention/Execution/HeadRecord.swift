@@ -6,6 +6,7 @@ struct HeadRecord: BitwiseCopyable {
   var output: Int64 = 0
   var score: Int64 = 0
   var mask: Int64 = 0
+  var blockMask: Int64 = 0
   var logSumExp: Int64 = 0
   var queryLength: Int32 = 0
   var keyLength: Int32 = 0

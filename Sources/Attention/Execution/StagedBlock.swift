@@ -14,6 +14,7 @@ final class StagedBlock {
   private var records: [HeadRecord] = []
   /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
   private var maskPlanes: [Int] = []
+  private var blockMask: BlockMaskPlanes?
   private var query = RowTransfer()
   private var key = RowTransfer()
   private var value = RowTransfer()
@@ -39,6 +40,7 @@ final class StagedBlock {
     var value: Buffer { all[3] }
     var output: Buffer { all[4] }
     var logSumExp: Buffer { all[5] }
+    var blockMask: Buffer { all[6] }
 
     init(_ all: [Buffer]) { self.all = all }
   }
@@ -66,6 +68,7 @@ final class StagedBlock {
   private func describeHeads(_ results: ResultBuffers) {
     var keyHeads: [Int: (key: Int, value: Int)] = [:]
     var planes: [Int: Int] = [:]
+    blockMask = BlockMaskPlanes(call.mask.blocks, problem.blockMask)
     let size = problem.elementType.byteCount
     for (index, head) in block.heads.enumerated() {
       let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
@@ -115,6 +118,7 @@ final class StagedBlock {
         if planes.updateValue(plane, forKey: start) == nil { maskPlanes.append(start) }
         record.mask = Int64(plane * mask.planeElements(rows: block.sliceRows, keys: problem.keyLength))
       }
+      record.blockMask = Int64(blockMask?.offset(batch: b, head: h) ?? 0)
       records.append(record)
     }
   }
@@ -125,7 +129,7 @@ final class StagedBlock {
     let buffers = Buffers(
       try pool.take(
         records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
-        outputElements * size, logSumExpElements * MemoryLayout<Float>.stride))
+        outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
     self.buffers = buffers
     let table = try TensorStorage(byteCount: records.count * MemoryLayout<HeadRecord>.stride)
     records.withUnsafeBytes { table.bytes.copyMemory(from: $0) }
@@ -135,6 +139,7 @@ final class StagedBlock {
     for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
     }
+    if let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) { staging.append(storage) }
     uploaded = try queues.upload.enqueueMarker()
     try queues.upload.flush()
   }

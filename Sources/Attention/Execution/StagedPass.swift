@@ -29,7 +29,7 @@ struct StagedPass {
 
   private func enqueueScores(_ slice: Range<Int>, _ mask: MaskArguments, after events: [Event]) throws -> Event {
     var arguments = ArgumentList(kernels.scores)
-    try arguments.add(buffers.heads, buffers.query, buffers.key, mask.buffer, scratch.scores)
+    try arguments.add(buffers.heads, buffers.query, buffers.key, mask.buffer, buffers.blockMask, scratch.scores)
     try arguments.add(Int32(problem.headDimension))
     try arguments.add(Int64(problem.headDimension), Int64(problem.headDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
@@ -51,7 +51,7 @@ struct StagedPass {
     try enqueue(kernels.softmaxParts, groups: groups, items: tiles.softmaxItems, waitingFor: events)
 
     arguments = ArgumentList(kernels.softmaxNormalize)
-    try arguments.add(buffers.heads, scratch.scores, scratch.parts, mask.buffer, buffers.logSumExp)
+    try arguments.add(buffers.heads, scratch.scores, scratch.parts, mask.buffer, buffers.blockMask, buffers.logSumExp)
     try arguments.add(sizes)
     try arguments.add(Int32(problem.usesSinks ? 1 : 0))
     try arguments.add(mask)
@@ -60,7 +60,7 @@ struct StagedPass {
 
   private func enqueueValues(_ slice: Range<Int>, _ mask: MaskArguments) throws -> Event {
     var arguments = ArgumentList(kernels.weightedValues)
-    try arguments.add(buffers.heads, scratch.scores, buffers.value, mask.buffer, buffers.output)
+    try arguments.add(buffers.heads, scratch.scores, buffers.value, mask.buffer, buffers.blockMask, buffers.output)
     try arguments.add(Int32(problem.valueDimension))
     try arguments.add(Int64(problem.valueDimension), Int64(problem.valueDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
@@ -84,7 +84,7 @@ struct StagedPass {
   /// The mask's rows of a slice, brought over on the compute queue: its order keeps them from being overwritten early.
   private func enqueueMask(_ slice: Range<Int>) throws -> MaskArguments {
     guard let layout = problem.mask, let tensor = call.mask.tensor else {
-      return MaskArguments(buffer: scratch.mask, kind: 0, queryStride: 0, keyStride: 0)
+      return MaskArguments(buffer: scratch.mask, kind: 0, queryStride: 0, keyStride: 0, blocks: problem.blockMask)
     }
     let size = layout.elementType.byteCount
     let planeBytes = layout.planeElements(rows: block.sliceRows, keys: problem.keyLength) * size
@@ -96,7 +96,7 @@ struct StagedPass {
     }
     return MaskArguments(
       buffer: scratch.mask, kind: layout.elementType.maskKind, queryStride: Int64(layout.queryStride),
-      keyStride: Int64(layout.keyStride))
+      keyStride: Int64(layout.keyStride), blocks: problem.blockMask)
   }
 
   /// Brings a slice of the score matrix to the host, without the padding of its rows.
@@ -156,6 +156,7 @@ private struct MaskArguments {
   let kind: Int32
   let queryStride: Int64
   let keyStride: Int64
+  let blocks: BlockMaskLayout?
 }
 
 /// Sets a kernel's arguments in order.
@@ -186,6 +187,7 @@ private struct ArgumentList {
   mutating func add(_ mask: MaskArguments) throws {
     try add(mask.kind)
     try add(mask.queryStride, mask.keyStride)
+    try add(Int32(mask.blocks?.queryBlock ?? 0), Int32(mask.blocks?.keyBlock ?? 0), Int32(mask.blocks?.columns ?? 0))
   }
 
   private mutating func next() -> Int {
