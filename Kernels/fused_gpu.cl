@@ -74,6 +74,9 @@
 #define VALUE_UNROLL 4
 #endif
 
+// Arrays whose index is ROWS, COLUMNS or FOURS long are registers if the loops over them are unrolled. Compilers do that
+// to small loops; `#pragma unroll` stands at the larger ones.
+
 #define GROUP_ITEMS (GROUP_X * GROUP_Y)
 #define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
 
@@ -409,6 +412,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
 #endif
     const uint hidden = modify_scores(s, modifiers, head, tile.visibility, i0 + y * ROWS, i0 + rows, tile.j + x);
 
+#pragma unroll
     for (int r = 0; r < ROWS; r++) {
       float m = maximum[r];
       for (int c = 0; c < COLUMNS; c++) m = s[r][c] > m ? s[r][c] : m;
@@ -416,6 +420,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
     }
     barrier(CLK_LOCAL_MEM_FENCE);  // A: the maxima are known, K is free
 
+#pragma unroll
     for (int r = 0; r < ROWS; r++) {
       const float after = as_float(ordered(row_maximum[y * ROWS + r]));
       const float shift = shift_of(after);
@@ -470,13 +475,14 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   barrier(CLK_LOCAL_MEM_FENCE);
 
   output += head.output + (long)i0 * VALUE_DIMENSION;
+#pragma unroll
   for (int r = 0; r < ROWS; r++) {
     const int row = y * ROWS + r;
-    if (row >= rows) break;
     const float factor = as_float(row_maximum[row]);
+#pragma unroll
     for (int n = 0; n < FOURS; n++) {
       const int column = (n * GROUP_X + x) * 4;
-      if (column < VALUE_DIMENSION)
+      if (row < rows && column < VALUE_DIMENSION)
         store_four(output, (long)row * VALUE_DIMENSION + column, o[r][n] * factor, VALUE_DIMENSION - column);
     }
   }
