@@ -81,7 +81,8 @@ SHARED bool is_visible(const Modifiers m, const Head head, int i, int j) {
 SHARED WIDE(float) modified_scores(const Modifiers m, const Head head, int i, int j, WIDE(float) product,
                                    WIDE(int) *visible) {
   const WIDE(int) key = (WIDE(int))j + LANES;
-  const WIDE(float) bias = mask_biases(m, head, i, j);
+  // (Past the last visible key the mask may have no memory.)
+  const WIDE(float) bias = j < end_visible(head, i) ? mask_biases(m, head, i, j) : (WIDE(float))-INFINITY;
   WIDE(float) s = product * m.scale;
   if (m.softcap > 0.0f) s = m.softcap * tanh(s / m.softcap);
   if (head.slope != 0.0f) s -= head.slope * WIDE(convert_float)(abs((WIDE(int))(i + head.offset) - key));

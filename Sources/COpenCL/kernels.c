@@ -7,8 +7,17 @@
 static const unsigned char common[] = {
 #embed "../../Kernels/common.cl" if_empty('\n')
 };
+static const unsigned char fused_cpu[] = {
+#embed "../../Kernels/fused_cpu.cl" if_empty('\n')
+};
+static const unsigned char mask_classes[] = {
+#embed "../../Kernels/mask_classes.cl" if_empty('\n')
+};
 static const unsigned char modifiers[] = {
 #embed "../../Kernels/modifiers.cl" if_empty('\n')
+};
+static const unsigned char online_softmax[] = {
+#embed "../../Kernels/online_softmax.cl" if_empty('\n')
 };
 static const unsigned char product[] = {
 #embed "../../Kernels/product.cl" if_empty('\n')
@@ -26,7 +35,8 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(common), ROW(modifiers), ROW(product), ROW(scores), ROW(softmax), ROW(values),
+    ROW(common), ROW(fused_cpu), ROW(mask_classes), ROW(modifiers), ROW(online_softmax),
+    ROW(product), ROW(scores), ROW(softmax), ROW(values),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

@@ -41,6 +41,8 @@ extension DeviceInfo {
         "CL_DEVICE_MAX_WORK_ITEM_SIZES", 0, ask.function(CL_DEVICE_MAX_WORK_ITEM_SIZES)),
       preferredVectorWidthFloat: try ask.count(
         "CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT", CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT),
+      nativeVectorWidthFloat: try ask.count(
+        "CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT", CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT),
       cacheLineBytes: try ask.count("CL_DEVICE_GLOBAL_MEM_CACHELINE_SIZE", CL_DEVICE_GLOBAL_MEM_CACHELINE_SIZE),
       globalCacheBytes: try ask.bytes("CL_DEVICE_GLOBAL_MEM_CACHE_SIZE", CL_DEVICE_GLOBAL_MEM_CACHE_SIZE),
       hostUnifiedMemory: try ask.flag("CL_DEVICE_HOST_UNIFIED_MEMORY", CL_DEVICE_HOST_UNIFIED_MEMORY),

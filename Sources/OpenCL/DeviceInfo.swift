@@ -40,6 +40,8 @@ public struct DeviceInfo: Sendable, Hashable {
   public var maxWorkItemSizes: [Int]
   /// How many floats the vendor prefers in a vector.
   public var preferredVectorWidthFloat: Int
+  /// How many floats a vector register holds.
+  public var nativeVectorWidthFloat: Int
   /// One line of the cache of global memory; 0 if there is no cache.
   public var cacheLineBytes: Int
   /// The cache of global memory; 0 if there is none.
@@ -82,6 +84,7 @@ public struct DeviceInfo: Sendable, Hashable {
     maxWorkGroupSize: Int = 256,
     maxWorkItemSizes: [Int] = [256, 256, 256],
     preferredVectorWidthFloat: Int = 1,
+    nativeVectorWidthFloat: Int = 1,
     cacheLineBytes: Int = 64,
     globalCacheBytes: Int = 0,
     hostUnifiedMemory: Bool = false,
@@ -112,6 +115,7 @@ public struct DeviceInfo: Sendable, Hashable {
     self.maxWorkGroupSize = maxWorkGroupSize
     self.maxWorkItemSizes = maxWorkItemSizes
     self.preferredVectorWidthFloat = preferredVectorWidthFloat
+    self.nativeVectorWidthFloat = nativeVectorWidthFloat
     self.cacheLineBytes = cacheLineBytes
     self.globalCacheBytes = globalCacheBytes
     self.hostUnifiedMemory = hostUnifiedMemory

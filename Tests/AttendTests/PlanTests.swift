@@ -15,7 +15,7 @@ import Testing
     #expect(plan["flops"] as? Int == 4 * 256 * 257 / 2 * 256)
     let parts = try #require(plan["parts"] as? [[String: Any]])
     #expect(parts.compactMap { $0["head_count"] as? Int }.reduce(0, +) == 4)
-    #expect(parts[0]["kernel"] as? String == (Environment.hasOpenCLDevice ? "staged" : "reference"))
+    #expect(parts[0]["kernel"] as? String == (Environment.hasOpenCLDevice ? "fused" : "reference"))
   }
 
   @Test func valuesSeparatedByCommasMakeAGrid() throws {

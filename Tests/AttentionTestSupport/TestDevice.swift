@@ -5,13 +5,15 @@ import Synchronization
 /// A device that tests run on, by the name that `--device` takes.
 package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
   package let name: String
+  /// The kernels that it computes with: whatever is best, or the staged ones.
+  package let kernel: KernelChoice
   package let description: String
 
   /// The float64 reference: the oracle.
-  package static let reference = TestDevice(name: "reference", description: "reference")
+  package static let reference = TestDevice(name: "reference", kernel: .auto, description: "reference")
 
-  /// The devices under test: every usable OpenCL device, or those that the environment variable `ATTENTION_TEST_DEVICE`
-  /// names, separated by commas. What goes wrong while they are found is in ``failure``.
+  /// The devices under test, with each family of kernels: every usable OpenCL device, or those that the environment
+  /// variable `ATTENTION_TEST_DEVICE` names, separated by commas. What goes wrong while they are found is in ``failure``.
   package static var all: [TestDevice] { (try? found.get()) ?? [] }
 
   /// The devices under test, and the reference.
@@ -30,18 +32,22 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
   private static let found: Result<[TestDevice], any Error> = Result {
     guard let wanted = ProcessInfo.processInfo.environment["ATTENTION_TEST_DEVICE"], !wanted.isEmpty else {
       return try DeviceRegistry.openCLDevices().filter { DeviceRegistry.unusable($0) == nil }
-        .map { TestDevice(Backend.openCL($0)) }
+        .flatMap { families(Backend.openCL($0)) }
     }
-    return try wanted.split(separator: ",").map { TestDevice(try DeviceRegistry.backend(named: String($0))) }
+    return try wanted.split(separator: ",").flatMap { families(try DeviceRegistry.backend(named: String($0))) }
   }
 
-  private init(_ backend: Backend) {
+  private static func families(_ backend: Backend) -> [TestDevice] {
     let profile = backend.profile
-    self.init(name: profile.identifier, description: "\(profile.identifier) \(profile.name)")
+    return (profile.deviceClass == .reference ? [KernelChoice.auto] : [.auto, .staged]).map {
+      TestDevice(
+        name: profile.identifier, kernel: $0, description: "\(profile.identifier) \(profile.name), \($0.rawValue)")
+    }
   }
 
-  private init(name: String, description: String) {
+  private init(name: String, kernel: KernelChoice, description: String) {
     self.name = name
+    self.kernel = kernel
     self.description = description
   }
 
@@ -49,11 +55,38 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
   package func engine() throws -> AttentionEngine {
     try Self.engines.withLock { engines in
       if let engine = engines[self] { return engine }
-      let engine = try AttentionEngine(device: .named([name]))
+      let engine = try AttentionEngine(device: .named([name]), kernel: kernel)
       engines[self] = engine
       return engine
     }
   }
 
+  /// Computes a call. Of the best kernels, those that make a score matrix make only it, so that what else is asked for
+  /// comes from the kernels that do without.
+  package func attention(_ call: AttentionCall) throws -> AttentionResult {
+    let engine = try engine()
+    guard kernel == .auto, self != .reference, call.returning.needsScoreMatrix else {
+      return try engine.attention(call)
+    }
+    var matrix = call
+    matrix.returning.formIntersection([.weights, .scores])
+    let other = call.without(scoreMatrix: true)
+    var result = other.returning.isEmpty ? AttentionResult() : try engine.attention(other)
+    let made = try engine.attention(matrix)
+    result.weights = made.weights
+    result.scores = made.scores
+    return result
+  }
+
   private static let engines = Mutex<[TestDevice: AttentionEngine]>([:])
+}
+
+extension AttentionCall {
+  /// The same call, asking for neither weights nor scores.
+  package func without(scoreMatrix: Bool) -> AttentionCall {
+    guard scoreMatrix else { return self }
+    var call = self
+    call.returning.subtract([.weights, .scores])
+    return call
+  }
 }

@@ -6,6 +6,6 @@ import Testing
 func check(
   _ call: AttentionCall, on device: TestDevice, sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
-  let result = try device.engine().attention(call)
+  let result = try device.attention(call)
   #expect(try Expectation(call).misses(result) == [], sourceLocation: sourceLocation)
 }

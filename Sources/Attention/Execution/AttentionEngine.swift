@@ -156,9 +156,9 @@ public final class AttentionEngine: Sendable {
       try Self.concurrently(parts) { part in
         let own: [Double]
         switch part.work {
-        case .staged(let staged):
+        case .kernels(let kernels):
           guard let executor = try self.executor(part.device) else { return }
-          own = try executor.measure(call, problem, staged, into: results, repetitions: repetitions)
+          own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
         case .reference:
           own = (0..<repetitions).map { _ in
             let start = ContinuousClock.now
@@ -225,8 +225,8 @@ public final class AttentionEngine: Sendable {
       switch part.work {
       case .reference:
         ReferenceAttention.compute(call, problem, heads: part.heads, into: results, progress: progress)
-      case .staged(let staged):
-        try self.executor(part.device)?.run(call, problem, staged, into: results, progress: progress)
+      case .kernels(let kernels):
+        try self.executor(part.device)?.run(call, problem, kernels, into: results, progress: progress)
       }
     }
   }

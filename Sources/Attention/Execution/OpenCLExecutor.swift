@@ -26,7 +26,8 @@ final class OpenCLExecutor: @unchecked Sendable {
   private let context: Context
   private let queues: DeviceQueues
   private let pool: BufferPool
-  private var kernels: [StagedKernels.Key: StagedKernels] = [:]
+  private var staged: [StagedKernels.Key: StagedKernels] = [:]
+  private var fusedCPU: [FusedCPUKernels.Key: FusedCPUKernels] = [:]
 
   init(_ device: Device) throws {
     self.device = device
@@ -48,7 +49,7 @@ final class OpenCLExecutor: @unchecked Sendable {
   ///
   /// - Parameter progress: Called with the number of heads finished since the last call.
   func run(
-    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: StagedPlan, into results: ResultBuffers,
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, into results: ResultBuffers,
     progress: @Sendable (Int) -> Void
   ) throws {
     try withPipeline(call, problem, plan, into: results) { pipeline in
@@ -66,7 +67,7 @@ final class OpenCLExecutor: @unchecked Sendable {
   /// Times the kernels alone, operands on the device, from enqueueing to completion on the host's clock; one number a
   /// repetition, the first after a run that warms up. The results are written too.
   func measure(
-    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: StagedPlan, into results: ResultBuffers,
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, into results: ResultBuffers,
     repetitions: Int
   ) throws -> [Double] {
     var seconds = Array(repeating: 0.0, count: repetitions)
@@ -92,37 +93,51 @@ final class OpenCLExecutor: @unchecked Sendable {
   /// Hands `body` what it needs to send blocks through the device, and sees that nothing is under way when it is done
   /// or has failed: only then may the caller's memory and the buffers be used for something else.
   private func withPipeline(
-    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: StagedPlan, into results: ResultBuffers,
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, into results: ResultBuffers,
     _ body: (inout Pipeline) throws -> Void
   ) throws {
     try turn.withLock { _ in
-      let key = StagedKernels.Key(elementType: problem.elementType, tiles: plan.tiles, aligned: plan.aligned)
-      let kernels = try kernels[key] ?? StagedKernels(key, context)
-      self.kernels[key] = kernels
-      let scratch = try SliceScratch(problem, plan, pool: pool)
+      let kernels = try callKernels(problem, plan)
       var pipeline = Pipeline { block in
-        StagedBlock(
-          call, problem, plan, block, results: results, kernels: kernels, queues: self.queues, pool: self.pool,
-          scratch: scratch)
+        HeadBlock(
+          call, problem, plan, block, results: results, kernels: kernels, queues: self.queues, pool: self.pool)
       }
       defer {
         queues.drain()
         for block in pipeline.underWay { block.release() }
-        pool.put(scratch.all)
+        pool.put(kernels.scratch)
       }
       try body(&pipeline)
     }
   }
 }
 
+extension OpenCLExecutor {
+  /// The kernels that a plan's tiles stand for, built or found, with memory for one call.
+  private func callKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> any CallKernels {
+    switch plan.tiles {
+    case .staged(let tiles):
+      let key = StagedKernels.Key(elementType: problem.elementType, tiles: tiles, aligned: plan.aligned)
+      let kernels = try staged[key] ?? StagedKernels(key, context)
+      staged[key] = kernels
+      return try StagedCall(kernels, tiles, problem, plan, pool: pool)
+    case .fusedCPU(let tiles):
+      let key = FusedCPUKernels.Key(elementType: problem.elementType, tiles: tiles, aligned: plan.aligned)
+      let kernels = try fusedCPU[key] ?? FusedCPUKernels(key, context)
+      fusedCPU[key] = kernels
+      return try FusedCPUCall(kernels, problem, plan, pool: pool)
+    }
+  }
+}
+
 /// The blocks of a call that are under way, oldest first.
 private struct Pipeline {
-  private let makeBlock: (StagedPlan.Block) -> StagedBlock
-  private(set) var underWay: [StagedBlock] = []
+  private let makeBlock: (DevicePlan.Block) -> HeadBlock
+  private(set) var underWay: [HeadBlock] = []
 
-  init(_ makeBlock: @escaping (StagedPlan.Block) -> StagedBlock) { self.makeBlock = makeBlock }
+  init(_ makeBlock: @escaping (DevicePlan.Block) -> HeadBlock) { self.makeBlock = makeBlock }
 
-  mutating func begin(_ block: StagedPlan.Block) -> StagedBlock {
+  mutating func begin(_ block: DevicePlan.Block) -> HeadBlock {
     let block = makeBlock(block)
     underWay.append(block)
     return block

@@ -23,7 +23,7 @@ final class StagedKernels {
     func kernel(_ name: String, items: Int) throws -> Kernel {
       let kernel = try Kernel(program, name)
       guard items <= kernel.workGroupSize, try kernel.localMemorySize <= context.device.info.localMemory else {
-        throw TilesRejected(device: context.device.identifier, tiles: key.tiles)
+        throw TilesRejected(device: context.device.identifier, tiles: .staged(key.tiles))
       }
       return kernel
     }
@@ -56,15 +56,9 @@ final class StagedKernels {
   }
 }
 
-/// A kernel was built and is too large for its work-group on the device: the planner should try other tiles.
-package struct TilesRejected: Error {
-  let device: String
-  let tiles: StagedTiles
-}
-
 extension ElementType {
   /// The value of STORAGE in Kernels/common.cl.
-  fileprivate var storageOption: Int {
+  var storageOption: Int {
     switch self {
     case .float16: 1
     case .bfloat16: 2

@@ -5,23 +5,31 @@ public struct AttentionPlan: Sendable, Equatable {
     public let device: DeviceProfile
     public let heads: Range<Int>
     public let work: Work
+
+    /// `staged`, `fused` or `reference`.
+    public var kernelName: String {
+      switch work {
+      case .reference: "reference"
+      case .kernels(let plan): plan.tiles.kernel.rawValue
+      }
+    }
   }
 
   /// How a device does its part.
   public enum Work: Sendable, Equatable {
     /// The float64 reference.
     case reference
-    /// QKᵀ, masked softmax and weighted V, one kernel each.
-    case staged(StagedPlan)
+    /// OpenCL kernels.
+    case kernels(DevicePlan)
   }
 
   public let parts: [Part]
 }
 
-/// The staged kernels' plan on one device.
-public struct StagedPlan: Sendable, Equatable {
-  /// Heads whose operands are on the device together. Their score matrix is made in slices of queries, one after the
-  /// other in the same buffer.
+/// The kernels' plan on one device.
+public struct DevicePlan: Sendable, Equatable {
+  /// Heads whose operands are on the device together. They are computed in slices of queries, one after the other, with
+  /// each slice's score matrix (of staged kernels) and rows of the mask in the same buffers.
   ///
   /// ```
   ///            keys ───────────►
@@ -37,18 +45,20 @@ public struct StagedPlan: Sendable, Equatable {
     public let sliceRows: Int
     /// Queries of the block's longest head.
     public let queryLength: Int
-    /// Elements from one row of the score matrix to the next: the longest head's keys, rounded up to the tile.
+    /// Elements from one row of the score matrix to the next: the longest head's keys, rounded up to the tile. 0 where
+    /// there is no score matrix.
     public let scoreStride: Int
-    /// Bytes of the operands and results, and of the score matrix with what belongs to it.
+    /// Bytes of the operands and results.
     public let operandBytes: Int
-    public let scoreBytes: Int
+    /// Bytes of what the kernels need beside them: the score matrix, packed keys and values, rows of the mask.
+    public let scratchBytes: Int
 
     public var slices: [Range<Int>] {
       stride(from: 0, to: queryLength, by: sliceRows).map { $0..<min($0 + sliceRows, queryLength) }
     }
   }
 
-  public let tiles: StagedTiles
+  public let tiles: KernelTiles
   /// Whether rows begin at multiples of four elements, which allows whole-vector loads.
   public let aligned: Bool
   public let blocks: [Block]
@@ -62,6 +72,6 @@ public struct StagedPlan: Sendable, Equatable {
   static func peakBytes(of blocks: [Block], underWay: Int) -> Int {
     let sizes = blocks.map(\.operandBytes)
     let overlapping = underWay > 1 ? zip(sizes, sizes.dropFirst()).map(+).max() ?? 0 : 0
-    return max(overlapping, sizes.max() ?? 0) + (blocks.map(\.scoreBytes).max() ?? 0)
+    return max(overlapping, sizes.max() ?? 0) + (blocks.map(\.scratchBytes).max() ?? 0)
   }
 }

@@ -26,18 +26,20 @@ public struct DeviceProfile: Sendable, Equatable {
   public var localMemory: Int
 
   public var maxWorkGroupSize: Int
+  /// Floats that a vector register holds; 1 where vectors are nothing special.
+  public var vectorWidth: Int
   /// Sub-group sizes that a kernel can demand; empty where it cannot.
   public var requiredSubgroupSizes: [Int]
   /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
   public var hostUnifiedMemory: Bool
 
   /// Tiles that a kernel turned out to be too large for on this device, once it was built.
-  package var rejectedTiles: [StagedTiles] = []
+  package var rejectedTiles: [KernelTiles] = []
 
   package init(
     identifier: String, name: String, deviceClass: DeviceClass, computeUnits: Int = 1, clockMHz: Int = 1000,
     globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0, maxWorkGroupSize: Int = 1,
-    requiredSubgroupSizes: [Int] = [], hostUnifiedMemory: Bool = true
+    vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], hostUnifiedMemory: Bool = true
   ) {
     self.identifier = identifier
     self.name = name
@@ -48,6 +50,7 @@ public struct DeviceProfile: Sendable, Equatable {
     self.maxAllocation = maxAllocation
     self.localMemory = localMemory
     self.maxWorkGroupSize = maxWorkGroupSize
+    self.vectorWidth = vectorWidth
     self.requiredSubgroupSizes = requiredSubgroupSizes
     self.hostUnifiedMemory = hostUnifiedMemory
   }
@@ -68,7 +71,8 @@ public struct DeviceProfile: Sendable, Equatable {
       clockMHz: info.clockMHz,
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
-      requiredSubgroupSizes: info.requiredSubgroupSizes, hostUnifiedMemory: info.hostUnifiedMemory)
+      vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.requiredSubgroupSizes,
+      hostUnifiedMemory: info.hostUnifiedMemory)
   }
 
   /// A guess at relative speed, for dividing heads between devices: cores × clock × what a core of the class does.

@@ -4,6 +4,8 @@ public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
   case auto
   /// QKᵀ, masked softmax and weighted V as three kernels.
   case staged
+  /// One pass over the keys, no score matrix in memory.
+  case fused
 }
 
 extension AttentionPlan {
@@ -13,10 +15,15 @@ extension AttentionPlan {
   ///   ``AttentionError/noDevice(requested:available:)`` where there is no device.
   public init(_ problem: AttentionProblem, devices: [DeviceProfile], kernel: KernelChoice = .auto) throws {
     guard !devices.isEmpty else { throw AttentionError.noDevice(requested: "none", available: []) }
+    guard kernel != .fused || !problem.outputs.needsScoreMatrix else {
+      throw AttentionError.invalid(
+        argument: "kernel", found: "fused, and weights or scores asked for", expected: "staged, which makes them")
+    }
     parts = try Self.split(heads: problem.headCount, between: devices).map { device, heads in
       guard device.deviceClass != .reference else { return Part(device: device, heads: heads, work: .reference) }
       return Part(
-        device: device, heads: heads, work: .staged(try StagedPlan(problem, heads: heads, on: device)))
+        device: device, heads: heads,
+        work: .kernels(try DevicePlan(problem, heads: heads, on: device, kernel: kernel)))
     }
   }
 
@@ -37,22 +44,17 @@ extension AttentionPlan {
   }
 }
 
-extension StagedPlan {
-  /// Enough work to fill a device: a larger score matrix would only take memory.
-  private static let usefulScoreBytes = 128 << 20
+extension DevicePlan {
+  /// Enough work to fill a device: a larger score matrix, or more keys and values packed at once, would only take memory.
+  private static func usefulScratchBytes(_ tiles: KernelTiles) -> Int { tiles.kernel == .staged ? 128 << 20 : 32 << 20 }
   /// Transfers worth overlapping with work on a device that has memory of its own.
   private static let usefulTransferBytes = 16 << 20
 
-  init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile) throws {
-    guard let tiles = StagedTiles.candidates(for: device.deviceClass).first(where: { $0.fit(device) }) else {
-      throw AttentionError.cannotRun(
-        device: device.identifier,
-        reason: "no tile fits \(device.localMemory) bytes of local memory and \(device.maxWorkGroupSize) work-items")
-    }
-    self.tiles = tiles
+  init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile, kernel: KernelChoice) throws {
+    tiles = try KernelTiles.best(for: problem, on: device, kernel: kernel)
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
     var builder = BlockBuilder(problem, tiles: tiles, device: device)
-    builder.scoreLimit = min(device.maxAllocation, Self.usefulScoreBytes, device.globalMemory / 4)
+    builder.scratchLimit = min(device.maxAllocation, Self.usefulScratchBytes(tiles), device.globalMemory / 4)
     builder.operandLimit = device.globalMemory / 4
     if !device.hostUnifiedMemory, problem.operandBytes > Self.usefulTransferBytes {
       builder.operandLimit = min(builder.operandLimit, problem.operandBytes / 4)
@@ -65,19 +67,19 @@ extension StagedPlan {
 /// Cuts a range of heads into blocks whose operands and score matrix fit a device.
 private struct BlockBuilder {
   let problem: AttentionProblem
-  let tiles: StagedTiles
+  let tiles: KernelTiles
   let device: DeviceProfile
-  var scoreLimit = 0
+  var scratchLimit = 0
   var operandLimit = 0
 
-  init(_ problem: AttentionProblem, tiles: StagedTiles, device: DeviceProfile) {
+  init(_ problem: AttentionProblem, tiles: KernelTiles, device: DeviceProfile) {
     self.problem = problem
     self.tiles = tiles
     self.device = device
   }
 
-  func blocks(of heads: Range<Int>) throws -> [StagedPlan.Block] {
-    var blocks: [StagedPlan.Block] = []
+  func blocks(of heads: Range<Int>) throws -> [DevicePlan.Block] {
+    var blocks: [DevicePlan.Block] = []
     var first = heads.lowerBound
     while first < heads.upperBound {
       // A block grows while it fits, and while no more than half of its score matrix is padding between heads of
@@ -86,7 +88,7 @@ private struct BlockBuilder {
       var end = first + 1
       while end < heads.upperBound {
         let larger = extent.adding(head: end)
-        guard larger.scoreBytes(rows: larger.paddedRows, heads: end + 1 - first) <= scoreLimit,
+        guard larger.scratchBytes(rows: larger.paddedRows, heads: end + 1 - first) <= scratchLimit,
           larger.operandBytes <= operandLimit, larger.largestBuffer <= device.maxAllocation,
           larger.paddedElements(heads: end + 1 - first) <= 2 * larger.elements
         else { break }
@@ -99,35 +101,38 @@ private struct BlockBuilder {
     return blocks
   }
 
-  private func block(_ heads: Range<Int>, _ extent: Extent) throws -> StagedPlan.Block {
-    let tileBytes = extent.scoreBytes(rows: tiles.tileRows, heads: heads.count)
-    let tilesOfRows = max(1, min(extent.paddedRows / tiles.tileRows, scoreLimit / max(1, tileBytes)))
-    let rows = tilesOfRows * tiles.tileRows
-    let scoreBytes = extent.scoreBytes(rows: rows, heads: heads.count)
-    for (what, bytes) in [("operand", extent.largestBuffer), ("slice of scores", scoreBytes)]
+  private func block(_ heads: Range<Int>, _ extent: Extent) throws -> DevicePlan.Block {
+    let fixedBytes = extent.scratchBytes(rows: 0, heads: heads.count)
+    let tileBytes = extent.scratchBytes(rows: tiles.tileRows, heads: heads.count) - fixedBytes
+    let allTiles = extent.paddedRows / tiles.tileRows
+    let fitting = tileBytes == 0 ? allTiles : max(0, scratchLimit - fixedBytes) / tileBytes
+    let rows = max(1, min(allTiles, fitting)) * tiles.tileRows
+    let scratchBytes = extent.scratchBytes(rows: rows, heads: heads.count)
+    for (what, bytes) in [("operand", extent.largestBuffer), ("slice of the work", scratchBytes)]
     where bytes > device.maxAllocation {
       throw AttentionError.cannotRun(
         device: device.identifier,
         reason: "one head's \(what) takes \(bytes) bytes, its largest allocation is \(device.maxAllocation)")
     }
-    guard extent.operandBytes + scoreBytes <= device.globalMemory else {
+    guard extent.operandBytes + scratchBytes <= device.globalMemory else {
       throw AttentionError.cannotRun(
         device: device.identifier,
-        reason: "one head takes \(extent.operandBytes + scoreBytes) bytes, its memory is \(device.globalMemory)")
+        reason: "one head takes \(extent.operandBytes + scratchBytes) bytes, its memory is \(device.globalMemory)")
     }
-    return StagedPlan.Block(
+    return DevicePlan.Block(
       heads: heads, sliceRows: rows, queryLength: extent.queryLength, scoreStride: extent.scoreStride,
-      operandBytes: extent.operandBytes, scoreBytes: scoreBytes)
+      operandBytes: extent.operandBytes, scratchBytes: scratchBytes)
   }
 
   /// What the heads gathered so far need.
   struct Extent {
     private let problem: AttentionProblem
-    private let tiles: StagedTiles
+    private let tiles: KernelTiles
     private let bytesAnElement: Int
     var queryLength = 0
-    var scoreStride: Int
+    var scoreStride = 0
     var elements = 0
+    var packedBytes = 0
     var queryBytes = 0
     var keyBytes = 0
     var valueBytes = 0
@@ -137,7 +142,6 @@ private struct BlockBuilder {
     init(_ builder: BlockBuilder, head: Int) {
       problem = builder.problem
       tiles = builder.tiles
-      scoreStride = tiles.tileColumns
       bytesAnElement = problem.elementType.byteCount
       add(head: head)
     }
@@ -151,15 +155,20 @@ private struct BlockBuilder {
     private mutating func add(head: Int) {
       let sequence = problem.sequences[head / problem.queryHeads]
       let keyHead = head / problem.groupSize
-      let ownStride = max(tiles.tileColumns, roundedUp(sequence.keyLength, to: tiles.tileColumns))
       queryLength = max(queryLength, sequence.queryLength)
-      scoreStride = max(scoreStride, ownStride)
-      elements += roundedUp(sequence.queryLength, to: tiles.tileRows) * ownStride
+      if case .staged(let tiles) = tiles {
+        let ownStride = max(tiles.tileColumns, roundedUp(sequence.keyLength, to: tiles.tileColumns))
+        scoreStride = max(scoreStride, ownStride)
+        elements += roundedUp(sequence.queryLength, to: tiles.tileRows) * ownStride
+      }
       queryBytes += sequence.queryLength * problem.headDimension * bytesAnElement
       outputBytes += sequence.queryLength * (problem.valueDimension * bytesAnElement + 4)
       if keyHead != lastKeyHead {
         keyBytes += sequence.keyLength * problem.headDimension * bytesAnElement
         valueBytes += sequence.keyLength * problem.valueDimension * bytesAnElement
+        if case .fusedCPU(let tiles) = tiles {
+          packedBytes += tiles.packedBytes(keys: sequence.keyLength, problem)
+        }
         lastKeyHead = keyHead
       }
     }
@@ -168,15 +177,22 @@ private struct BlockBuilder {
     var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes }
     var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes) }
 
-    /// Scores, the softmax's parts, and the mask's rows.
-    func scoreBytes(rows: Int, heads: Int) -> Int {
-      let chunks = (scoreStride + tiles.chunk - 1) / tiles.chunk
-      return heads * (rows * (scoreStride * 4 + 8 * chunks) + maskBytes(rows: rows))
+    /// Packed keys and values, and for each row of each head its scores, the softmax's parts, and the mask's row.
+    func scratchBytes(rows: Int, heads: Int) -> Int {
+      var rowBytes = 0
+      if case .staged(let tiles) = tiles {
+        let chunks = (scoreStride + tiles.chunk - 1) / tiles.chunk
+        rowBytes = scoreStride * 4 + 8 * chunks
+      }
+      return packedBytes + heads * (rows * rowBytes + maskBytes(rows: rows))
     }
 
-    /// The mask's rows for one head. They are as long as the longest head's, whatever this one's.
+    /// The mask's rows for one head, and for fused kernels the classes of its tiles. They are as long as the longest
+    /// head's, whatever this one's.
     private func maskBytes(rows: Int) -> Int {
-      problem.mask.map { $0.planeElements(rows: rows, keys: problem.keyLength) * $0.elementType.byteCount } ?? 0
+      guard let mask = problem.mask, rows > 0 else { return 0 }
+      let classes = tiles.kernel == .fused ? mask.tileCount(rows: rows, keys: problem.keyLength, tiles) : 0
+      return mask.planeElements(rows: rows, keys: problem.keyLength) * mask.elementType.byteCount + classes
     }
 
     func paddedElements(heads: Int) -> Int { heads * paddedRows * scoreStride }

@@ -26,7 +26,7 @@ public struct StagedTiles: Sendable, Hashable {
   /// Whether a device's limits admit these tiles.
   package func fit(_ device: DeviceProfile) -> Bool {
     groupItems <= device.maxWorkGroupSize && softmaxItems <= device.maxWorkGroupSize
-      && localBytes <= device.localMemory && !device.rejectedTiles.contains(self)
+      && localBytes <= device.localMemory
   }
 
   /// What to try on a class of device, best first: later rows ask for less local memory and fewer work-items.

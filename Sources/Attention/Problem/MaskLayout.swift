@@ -14,6 +14,12 @@ package struct MaskLayout: Sendable, Equatable {
     queryStride > 0 ? rows * queryStride : keyStride > 0 ? keys : 1
   }
 
+  /// Tiles of one plane: those of one row where all rows are the same.
+  func tileCount(rows: Int, keys: Int, _ tiles: KernelTiles) -> Int {
+    let rowTiles = queryStride > 0 ? roundedUp(rows, to: tiles.tileRows) / tiles.tileRows : 1
+    return rowTiles * (roundedUp(keys, to: tiles.tileKeys) / tiles.tileKeys)
+  }
+
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for a type that is no mask or a shape that does not
   ///   broadcast to `target`.
   package init(shape: [Int], elementType: ElementType, broadcastTo target: [Int]) throws {

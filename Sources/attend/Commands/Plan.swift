@@ -36,13 +36,15 @@ struct Plan: ParsableCommand {
       lines.append("  \(part.device.identifier) (\(part.device.name)): heads \(part.heads.text)")
       switch part.work {
       case .reference: lines.append("    reference: float64, one query at a time")
-      case .staged(let staged):
-        lines.append("    staged: tiles \(staged.tiles)\(staged.aligned ? ", aligned" : "")")
-        lines.append("    device memory at most \(Quantity.bytes(staged.peakBytes)), in \(staged.blocks.count) blocks:")
-        for (block, count) in runs(of: staged.blocks) {
+      case .kernels(let kernels):
+        lines.append(
+          "    \(kernels.tiles.kernel.rawValue): tiles \(kernels.tiles)\(kernels.aligned ? ", aligned" : "")")
+        lines.append(
+          "    device memory at most \(Quantity.bytes(kernels.peakBytes)), in \(kernels.blocks.count) blocks:")
+        for (block, count) in runs(of: kernels.blocks) {
           lines.append(
             "      \(count) × \(block.heads.count) heads, \(block.slices.count) slices of \(block.sliceRows) queries, "
-              + "operands \(Quantity.bytes(block.operandBytes)), scores \(Quantity.bytes(block.scoreBytes))")
+              + "operands \(Quantity.bytes(block.operandBytes)), scratch \(Quantity.bytes(block.scratchBytes))")
         }
       }
     }
@@ -50,8 +52,8 @@ struct Plan: ParsableCommand {
   }
 
   /// Neighbouring blocks that differ only in which heads they are.
-  private static func runs(of blocks: [StagedPlan.Block]) -> [(StagedPlan.Block, Int)] {
-    var runs: [(StagedPlan.Block, Int)] = []
+  private static func runs(of blocks: [DevicePlan.Block]) -> [(DevicePlan.Block, Int)] {
+    var runs: [(DevicePlan.Block, Int)] = []
     for block in blocks {
       if let (last, count) = runs.last, last.heads.count == block.heads.count, last.sliceRows == block.sliceRows,
         last.scoreStride == block.scoreStride
@@ -80,11 +82,8 @@ private struct PlanRow: Encodable {
 
   struct Tiles: Encodable {
     var rows: Int
-    var columns: Int
-    var depth: Int
-    var workItems: Int
-    var softmaxWorkItems: Int
-    var localBytes: Int
+    var keys: Int
+    var description: String
   }
 
   struct Block: Encodable {
@@ -93,7 +92,7 @@ private struct PlanRow: Encodable {
     var slices: Int
     var sliceQueries: Int
     var operandBytes: Int
-    var scoreBytes: Int
+    var scratchBytes: Int
   }
 
   var problem: String
@@ -111,17 +110,15 @@ private struct PlanRow: Encodable {
       var row = Part(
         device: part.device.identifier, deviceName: part.device.name, kernel: "reference",
         firstHead: part.heads.lowerBound, headCount: part.heads.count)
-      if case .staged(let staged) = part.work {
-        let tiles = staged.tiles
-        row.kernel = "staged"
+      if case .kernels(let kernels) = part.work {
+        row.kernel = kernels.tiles.kernel.rawValue
         row.tiles = Tiles(
-          rows: tiles.tileRows, columns: tiles.tileColumns, depth: tiles.depth, workItems: tiles.groupItems,
-          softmaxWorkItems: tiles.softmaxItems, localBytes: tiles.localBytes)
-        row.deviceBytes = staged.peakBytes
-        row.blocks = staged.blocks.map {
+          rows: kernels.tiles.tileRows, keys: kernels.tiles.tileKeys, description: "\(kernels.tiles)")
+        row.deviceBytes = kernels.peakBytes
+        row.blocks = kernels.blocks.map {
           Block(
             firstHead: $0.heads.lowerBound, headCount: $0.heads.count, slices: $0.slices.count,
-            sliceQueries: $0.sliceRows, operandBytes: $0.operandBytes, scoreBytes: $0.scoreBytes)
+            sliceQueries: $0.sliceRows, operandBytes: $0.operandBytes, scratchBytes: $0.scratchBytes)
         }
       }
       return row

@@ -36,7 +36,7 @@ struct BenchRow: Encodable {
     device = devices.map(\.identifier).joined(separator: ",")
     deviceName = devices.map(\.name).joined(separator: ", ")
     backend = Self.distinct(devices.map { $0.deviceClass == .reference ? "cpu" : "opencl" })
-    kernel = Self.distinct(plan.parts.map { $0.work == .reference ? "reference" : "staged" })
+    kernel = Self.distinct(plan.parts.map(\.kernelName))
     dtype = shape.dtype.rawValue
     batch = shape.batch
     heads = shape.heads

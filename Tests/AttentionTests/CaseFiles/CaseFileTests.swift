@@ -16,7 +16,7 @@ struct CaseFileTests {
   @Test("Expected results", arguments: TestDevice.allAndReference, names)
   func expected(device: TestDevice, name: String) throws {
     let file = try AttentionCaseFile(path: Fixture.path("cases", name))
-    let checks = file.check(try device.engine().attention(file.call))
+    let checks = file.check(try device.attention(file.call))
     #expect(checks.map(\.name) == ["log_sum_exp", "output"])
     for check in checks { #expect(check.outcome == .passed, "\(check.name)") }
   }

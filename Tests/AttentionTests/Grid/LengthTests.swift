@@ -40,7 +40,7 @@ struct LengthTests {
   @Test("No keys: zeros and −∞", arguments: TestDevice.allAndReference)
   func noKeys(device: TestDevice) throws {
     let call = try CallShape(queries: 5, keys: 0).call()
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(result.output?.floats() == Array(repeating: 0, count: 2 * 5 * 32))
     #expect(result.logSumExp?.floats() == Array(repeating: -.infinity, count: 2 * 5))
     #expect(result.weights?.shape == [1, 2, 5, 0])
@@ -50,7 +50,7 @@ struct LengthTests {
     "Nothing to compute: empty results", arguments: TestDevice.allAndReference,
     [CallShape(queries: 0, keys: 5), CallShape(batch: 0)])
   func empty(device: TestDevice, shape: CallShape) throws {
-    let result = try device.engine().attention(shape.call())
+    let result = try device.attention(shape.call())
     #expect(result.output?.shape == [shape.batch, 2, shape.queries, 32])
     #expect(result.logSumExp?.shape == [shape.batch, 2, shape.queries])
   }

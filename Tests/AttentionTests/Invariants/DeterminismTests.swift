@@ -14,23 +14,23 @@ struct DeterminismTests {
   @Test("Two runs", arguments: TestDevice.allAndReference, ElementType.storageTypes)
   func runs(device: TestDevice, type: ElementType) throws {
     let call = try Self.call(type)
-    let first = try device.engine().attention(call)
+    let first = try device.attention(call)
     for _ in 0..<3 {
-      #expect(try device.engine().attention(call).differences(from: first) == [])
+      #expect(try device.attention(call).differences(from: first) == [])
     }
   }
 
   @Test("Another engine", arguments: TestDevice.all)
   func engines(device: TestDevice) throws {
     let call = try Self.call(.float32)
-    let other = try AttentionEngine(device: .named([device.name]))
-    let expected = try device.engine().attention(call)
+    let other = try AttentionEngine(device: .named([device.name]), kernel: device.kernel)
+    let expected = try device.attention(call)
     #expect(try other.attention(call).differences(from: expected) == [])
   }
 
   @Test("Calls from several threads", arguments: TestDevice.all)
   func threads(device: TestDevice) async throws {
-    let engine = try device.engine()
+    let engine = device
     let call = try Self.call(.float16)
     let expected = try engine.attention(call)
     try await withThrowingTaskGroup(of: [String].self) { group in
@@ -42,9 +42,9 @@ struct DeterminismTests {
   @Test("A head alone", arguments: TestDevice.allAndReference, ElementType.storageTypes)
   func alone(device: TestDevice, type: ElementType) throws {
     let call = try Self.call(type)
-    let whole = try device.engine().attention(call)
+    let whole = try device.attention(call)
     for (b, h) in (0..<18).map({ ($0 / 6, $0 % 6) }) {
-      let head = try device.engine().attention(try call.head(b, h))
+      let head = try device.attention(try call.head(b, h))
       #expect(head.output?.bits == whole.output.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
       #expect(head.logSumExp?.bits == whole.logSumExp.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
       #expect(head.weights?.bits == whole.weights.map { $0.plane(b, h) }, "head \(h) of entry \(b)")

@@ -36,7 +36,9 @@ struct SlicingTests {
 
   @Test("The bits of one piece", arguments: TestDevice.all, calls)
   func sliced(device: TestDevice, call: NamedCall) throws {
-    let (engine, call) = (try device.engine(), try call.call())
+    let (engine, call, kernel) = (
+      try device.engine(), try call.call().without(scoreMatrix: device.kernel == .auto), device.kernel
+    )
     let problem = try AttentionProblem(call)
     let whole = try engine.attention(call)
     // As the engine plans for it now: by now it knows the tiles that the device rejects.
@@ -45,7 +47,7 @@ struct SlicingTests {
       var profile = device
       profile.maxAllocation = limits.maxAllocation
       profile.globalMemory = limits.globalMemory
-      let plan = try AttentionPlan(problem, devices: [profile])
+      let plan = try AttentionPlan(problem, devices: [profile], kernel: kernel)
       let pieces = plan.blocks.reduce(0) { $0 + $1.slices.count }
       #expect(plan.blocks.count > 1 || pieces > 1, "\(limits) cut nothing")
       #expect(try engine.attention(call, following: plan).differences(from: whole) == [], "\(limits)")
@@ -54,9 +56,9 @@ struct SlicingTests {
 
   @Test("Heads divided between a device and the reference keep each one's bits", arguments: TestDevice.all)
   func divided(device: TestDevice) throws {
-    let call = try DeterminismTests.call(.float32, batch: 2)
+    let call = try DeterminismTests.call(.float32, batch: 2).without(scoreMatrix: device.kernel == .auto)
     let problem = try AttentionProblem(call)
-    let engine = try AttentionEngine(device: .named([device.name, "reference"]))
+    let engine = try AttentionEngine(device: .named([device.name, "reference"]), kernel: device.kernel)
     _ = try engine.attention(call)
     var profiles = try engine.plan(problem).parts.map(\.device)
     // Of equal speed, so that each gets half of the twelve heads.
@@ -64,10 +66,10 @@ struct SlicingTests {
       profiles[index].computeUnits = profiles[index].deviceClass == .reference ? 32 : 1
       profiles[index].clockMHz = profiles[index].deviceClass == .gpu ? 250 : 1000
     }
-    let plan = try AttentionPlan(problem, devices: profiles)
+    let plan = try AttentionPlan(problem, devices: profiles, kernel: device.kernel)
     #expect(plan.parts.map(\.heads) == [0..<6, 6..<12])
     let both = try engine.attention(call, following: plan)
-    let parts = [try device.engine().attention(call), try TestDevice.reference.engine().attention(call)]
+    let parts = [try device.attention(call), try TestDevice.reference.attention(call)]
     for (part, result) in zip(plan.parts, parts) {
       for (found, own) in zip(both.tensors, result.tensors) {
         let (found, own) = (found.bits, own.bits)
@@ -84,19 +86,16 @@ extension AttentionResult {
 }
 
 extension AttentionPlan {
-  /// The blocks of every staged part.
-  var blocks: [StagedPlan.Block] {
-    parts.flatMap { part -> [StagedPlan.Block] in
-      guard case .staged(let plan) = part.work else { return [] }
-      return plan.blocks
+  private var kernels: [DevicePlan] {
+    parts.compactMap { part in
+      guard case .kernels(let plan) = part.work else { return nil }
+      return plan
     }
   }
 
-  /// The tiles of every staged part.
-  var tiles: [StagedTiles] {
-    parts.compactMap { part -> StagedTiles? in
-      guard case .staged(let plan) = part.work else { return nil }
-      return plan.tiles
-    }
-  }
+  /// The blocks of every part with kernels.
+  var blocks: [DevicePlan.Block] { kernels.flatMap(\.blocks) }
+
+  /// The tiles of every part with kernels.
+  var tiles: [KernelTiles] { kernels.map(\.tiles) }
 }

@@ -5,20 +5,26 @@ import Testing
 /// Every row of the tables of tiles, on whatever device there is: a GPU's tiles run on a CPU too.
 @Suite("Tiles")
 struct TileTests {
-  static let tiles = [DeviceProfile.DeviceClass.gpu, .cpu].flatMap { deviceClass in
-    StagedTiles.candidates(for: deviceClass).map { Choice(deviceClass: deviceClass, tiles: $0) }
-  }
+  static let tiles: [Choice] =
+    [DeviceProfile.DeviceClass.gpu, .cpu].flatMap { deviceClass in
+      StagedTiles.candidates(for: deviceClass).map { Choice(deviceClass: deviceClass, tiles: .staged($0)) }
+    }
+    + [4, 8, 16].flatMap { width in
+      FusedCPUTiles.candidates(vectorWidth: width).map { Choice(deviceClass: .cpu, tiles: .fusedCPU($0)) }
+    }
 
   struct Choice: Sendable, CustomStringConvertible {
     let deviceClass: DeviceProfile.DeviceClass
-    let tiles: StagedTiles
+    let tiles: KernelTiles
     var description: String { "\(deviceClass): \(tiles)" }
 
     /// A profile of the device under which the planner takes these tiles: those before them are rejected.
-    func profile(_ device: DeviceProfile) -> DeviceProfile {
+    func profile(_ device: DeviceProfile, _ problem: AttentionProblem) -> DeviceProfile {
       var profile = device
       profile.deviceClass = deviceClass
-      profile.rejectedTiles = Array(StagedTiles.candidates(for: deviceClass).prefix { $0 != tiles })
+      if case .fusedCPU(let tiles) = tiles { profile.vectorWidth = tiles.vector }
+      let candidates = KernelTiles.candidates(for: problem, on: profile, kernel: tiles.kernel)
+      profile.rejectedTiles = Array(candidates.prefix { $0 != tiles })
       return profile
     }
   }
@@ -26,7 +32,11 @@ struct TileTests {
   /// Float32 on all, and the 16-bit types on the first of a class: each type costs a build of the kernels. Rows of
   /// float32 are aligned, the others not.
   static func types(_ choice: Choice) -> [ElementType] {
-    choice.tiles == StagedTiles.candidates(for: choice.deviceClass).first ? ElementType.storageTypes : [.float32]
+    let first = [
+      StagedTiles.candidates(for: choice.deviceClass).first.map(KernelTiles.staged),
+      FusedCPUTiles.candidates(vectorWidth: 8).first.map(KernelTiles.fusedCPU),
+    ]
+    return first.contains(choice.tiles) ? ElementType.storageTypes : [.float32]
   }
 
   static func calls(_ type: ElementType) -> [NamedCall] {
@@ -57,7 +67,7 @@ struct TileTests {
   func grid(device: TestDevice, choice: Choice) throws {
     for type in Self.types(choice) {
       for named in Self.calls(type) {
-        let call = try named.call()
+        let call = try named.call().without(scoreMatrix: choice.tiles.kernel == .fused)
         guard let result = try Self.attention(call, on: device, with: choice) else { return }
         #expect(try Expectation(call).misses(result) == [], "\(type.rawValue) \(named)")
       }
@@ -67,7 +77,7 @@ struct TileTests {
   @Test("Rows that are not finite leave the others alone", arguments: TestDevice.all, tiles)
   func nonFinite(device: TestDevice, choice: Choice) throws {
     for keys in [5, 8, 20, 70] {
-      var call = try CallShape(queries: 9, keys: keys, D: 8).call()
+      var call = try CallShape(queries: 9, keys: keys, D: 8).call().without(scoreMatrix: choice.tiles.kernel == .fused)
       call.operands = .separate(
         query: try call.query.replacing([0, 0, 4, 1], with: .nan), key: call.key,
         value: try call.value.replacing([0, 1, keys - 1, 2], with: .infinity))
@@ -82,9 +92,10 @@ struct TileTests {
     _ call: AttentionCall, on device: TestDevice, with choice: Choice
   ) throws -> AttentionResult? {
     let engine = try device.engine()
-    let profile = choice.profile(try #require(engine.devices.first))
-    guard choice.tiles.fit(profile) else { return nil }
-    let plan = try AttentionPlan(try AttentionProblem(call), devices: [profile])
+    let problem = try AttentionProblem(call)
+    let profile = choice.profile(try #require(engine.devices.first), problem)
+    guard choice.tiles.fit(problem, profile) else { return nil }
+    let plan = try AttentionPlan(problem, devices: [profile], kernel: choice.tiles.kernel)
     #expect(plan.tiles == [choice.tiles])
     do {
       return try engine.attention(call, following: plan)
@@ -95,7 +106,7 @@ struct TileTests {
 
   @Test("Sizes that the kernels rely on", arguments: tiles)
   func sizes(choice: Choice) {
-    let tiles = choice.tiles
+    guard case .staged(let tiles) = choice.tiles else { return }
     #expect(tiles.depth % 4 == 0, "loads are of four elements")
     #expect(tiles.tileColumns % tiles.depth == 0, "a row of scores ends with a tile of the product with the values")
     #expect(tiles.tileColumns % tiles.softmaxVector == 0, "a row of scores is whole vectors")

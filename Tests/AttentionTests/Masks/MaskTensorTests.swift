@@ -69,7 +69,7 @@ struct MaskTensorTests {
         ? try Tensor(visible, shape: [4, 33, 65])
         : try Tensor(visible.map { $0 ? 0.25 : -.infinity }, shape: [4, 33, 65]))
     try check(call, on: device)
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(result.logSumExp?.element(1, 2, 0) == -.infinity)
     #expect(result.logSumExp?.element(1, 1, 5) == -.infinity)
     #expect(result.output?.element(1, 1, 5, 3) == 0)

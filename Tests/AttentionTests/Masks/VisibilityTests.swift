@@ -44,7 +44,7 @@ struct VisibilityTests {
     var call = try CallShape(heads: 1, queries: drawing.rows.count, keys: keys, D: 8).call()
     call.mask = drawing.mask
     call.keyLengths = drawing.keyLength.map { [$0] }
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     let scores = try #require(result.scores).floats()
     let weights = try #require(result.weights).floats()
     let output = try #require(result.output).floats()

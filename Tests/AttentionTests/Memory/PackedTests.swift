@@ -58,7 +58,7 @@ struct PackedTests {
     var call = try Self.call(queries: [17, 5], keys: keys)
     call.keyLengths = [30, 12]
     call.mask = .tensor(try Tensor((0..<17 * 66).map { $0 % 5 != 0 }, shape: [17, 66]))
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(try Expectation(call).misses(result) == [])
     #expect(result.weights?.shape == [2, 4, 17, 66])
     let weights = try #require(result.weights).floats()
@@ -71,7 +71,7 @@ struct PackedTests {
     let (queries, keys) = ([17, 40, 3], [30, 9, 66])
     var call = try Self.call(queries: queries, keys: keys)
     call.mask = .causal(.lowerRight)
-    let engine = try device.engine()
+    let engine = device
     let output = try #require(try engine.attention(call).output).floats()
     for (b, first) in Self.cumulative(queries).dropLast().enumerated() {
       let firstKey = Self.cumulative(keys)[b]

@@ -54,17 +54,17 @@ struct PagedTests {
   func cumulative(device: TestDevice) throws {
     var call = try Self.call(layout: .thd)
     call.mask = .causal(.lowerRight)
-    let expected = try device.engine().attention(call)
+    let expected = try device.attention(call)
     call.keyLengths = nil
     call.cumulativeKeyLengths = PackedTests.cumulative(Self.lengths)
-    #expect(try device.engine().attention(call).differences(from: expected) == [])
+    #expect(try device.attention(call).differences(from: expected) == [])
   }
 
   @Test("Pages are the keys that they stand for", arguments: TestDevice.allAndReference)
   func dense(device: TestDevice) throws {
     var call = try Self.call()
     call.mask = .causal(.lowerRight)
-    let paged = try #require(try device.engine().attention(call).output).floats()
+    let paged = try #require(try device.attention(call).output).floats()
     for (b, length) in Self.lengths.enumerated() where length > 0 {
       func rows(_ pool: Tensor) throws -> Tensor {
         let (size, elements) = (pool.shape[2] * pool.shape[3], pool.floats())
@@ -78,7 +78,7 @@ struct PagedTests {
         query: try Tensor(Array(call.query.floats()[b * 960..<(b + 1) * 960]), shape: [1, 4, 5, 48]),
         key: try rows(call.key).transposed(), value: try rows(call.value).transposed())
       keys.mask = call.mask
-      let expected = try #require(try device.engine().attention(keys).output).floats()
+      let expected = try #require(try device.attention(keys).output).floats()
       #expect(Array(paged[b * 640..<(b + 1) * 640]) == expected, "sequence \(b)")
     }
   }

@@ -48,15 +48,15 @@ struct PastTests {
   @Test("No past keys is none at all", arguments: TestDevice.allAndReference)
   func empty(device: TestDevice) throws {
     var call = try Self.call(.bhsd, .causal(.lowerRight), pastLength: 0)
-    let found = try device.engine().attention(call)
+    let found = try device.attention(call)
     call.past = nil
-    #expect(try device.engine().attention(call).differences(from: found) == [])
+    #expect(try device.attention(call).differences(from: found) == [])
   }
 
   @Test("Past and own keys are the keys one after the other", arguments: TestDevice.allAndReference)
   func joined(device: TestDevice) throws {
     var call = try Self.call(.bhsd, .causal(.lowerRight))
-    let found = try device.engine().attention(call)
+    let found = try device.attention(call)
     func join(_ past: Tensor, _ own: Tensor) throws -> Tensor {
       let heads = past.shape[0] * past.shape[1]
       var rows: [Float] = []
@@ -72,6 +72,6 @@ struct PastTests {
     call.operands = .separate(
       query: call.query, key: try join(past.key, call.key), value: try join(past.value, call.value))
     call.past = nil
-    #expect(try device.engine().attention(call).differences(from: found) == [])
+    #expect(try device.attention(call).differences(from: found) == [])
   }
 }

@@ -53,7 +53,7 @@ struct ModifierTests {
   func mean(device: TestDevice) throws {
     var call = try CallShape(heads: 1, queries: 2, keys: 65, D: 3).call()
     call.scale = 0
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     let values = call.value.doubles()
     let means = (0..<3).map { n in (0..<65).reduce(0.0) { $0 + values[$1 * 3 + n] } / 65 }
     let output = try #require(result.output)

@@ -44,7 +44,7 @@ struct DeadRowTests {
           let nan = try HiddenTests.poison(call.key, 0..<65, .nan)
           call.operands = .separate(query: call.query, key: nan, value: nan)
         }
-        let result = try device.engine().attention(call)
+        let result = try device.attention(call)
         let (output, lse) = (try #require(result.output).floats(), try #require(result.logSumExp).floats())
         let weights = try #require(result.weights).floats()
         for row in lse.indices where dead.rows.contains(row % 70) {

@@ -35,7 +35,7 @@ struct HiddenTests {
 
   @Test("In keys and values that no query sees", arguments: TestDevice.allAndReference, hidings)
   func everyQuery(device: TestDevice, hiding: Hiding) throws {
-    let engine = try device.engine()
+    let engine = device
     for type in ElementType.storageTypes {
       var clean = try CallShape(type, queries: Self.queries, keys: Self.keys, D: 20).call()
       try hiding.apply(&clean)
@@ -71,7 +71,7 @@ struct HiddenTests {
         tensor.floats().enumerated().map { (20..<29).contains($0 / size) ? value : $1 }, shape: tensor.shape)
     }
     call.operands = .separate(query: clean.query, key: try poison(clean.key), value: try poison(clean.value))
-    let (found, expected) = (try device.engine().attention(call), try device.engine().attention(clean))
+    let (found, expected) = (try device.attention(call), try device.attention(clean))
     let (output, wanted) = (try #require(found.output).floats(), try #require(expected.output).floats())
     for row in 0..<18 {
       let range = row * 128..<(row + 1) * 128
@@ -97,7 +97,7 @@ struct HiddenTests {
       return try Tensor(elements, shape: pool.shape)
     }
     call.operands = .separate(query: clean.query, key: try poison(clean.key), value: try poison(clean.value))
-    let (found, expected) = (try device.engine().attention(call), try device.engine().attention(clean))
+    let (found, expected) = (try device.attention(call), try device.attention(clean))
     #expect(found.differences(from: expected) == [])
   }
 
@@ -107,7 +107,7 @@ struct HiddenTests {
     var call = clean
     let past = try #require(clean.past)
     call.past = (try Self.poison(past.key, 0..<24, value), try Self.poison(past.value, 0..<24, value))
-    let (found, expected) = (try device.engine().attention(call), try device.engine().attention(clean))
+    let (found, expected) = (try device.attention(call), try device.attention(clean))
     let (output, wanted) = (try #require(found.output), try #require(expected.output))
     #expect(mismatch("output", output, wanted, Bound(1e-6)) == nil)
     #expect(found.logSumExp?.bits == expected.logSumExp?.bits)

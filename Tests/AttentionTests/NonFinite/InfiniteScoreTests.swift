@@ -22,7 +22,7 @@ struct InfiniteScoreTests {
   @Test("Only visible scores of −∞: NaN, and −∞", arguments: TestDevice.allAndReference, ElementType.storageTypes)
   func onlyNegative(device: TestDevice, type: ElementType) throws {
     let call = try Self.call(type, infinite: Self.all)
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(result.output?.floats().allSatisfy(\.isNaN) == true)
     #expect(result.logSumExp?.floats() == Array(repeating: -.infinity, count: 5))
     #expect(try Expectation(call, naive: false).misses(result) == [])
@@ -33,7 +33,7 @@ struct InfiniteScoreTests {
   func onlyNegativeWithSink(device: TestDevice, sink: Float) throws {
     var call = try Self.call(.float32, infinite: Self.all)
     call.sinks = [sink]
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(result.output?.floats() == Array(repeating: 0, count: 5 * 8))
     #expect(result.logSumExp?.floats() == Array(repeating: sink, count: 5))
     #expect(try Expectation(call, naive: false).misses(result) == [])
@@ -45,7 +45,7 @@ struct InfiniteScoreTests {
   func onlyNegativeWithPoisonedSink(device: TestDevice, sink: Float) throws {
     var call = try Self.call(.float32, infinite: Self.all)
     call.sinks = [sink]
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(result.output?.floats().allSatisfy(\.isNaN) == true)
     #expect(try Expectation(call, naive: false).misses(result) == [])
   }
@@ -54,10 +54,10 @@ struct InfiniteScoreTests {
   func someNegative(device: TestDevice, type: ElementType) throws {
     let infinite: [Int: Float] = [0: -.infinity, 33: -.infinity, 69: -.infinity]
     var call = try Self.call(type, infinite: infinite)
-    let found = try device.engine().attention(call)
+    let found = try device.attention(call)
     call.operands = try Self.call(type, infinite: [:]).operands
     call.mask = .tensor(try Tensor((0..<70).map { infinite[$0] == nil }, shape: [70]))
-    let expected = try device.engine().attention(call)
+    let expected = try device.attention(call)
     #expect(found.differences(from: expected) == [])
     #expect(found.output?.floats().allSatisfy(\.isFinite) == true)
   }
@@ -66,7 +66,7 @@ struct InfiniteScoreTests {
   func positive(device: TestDevice, type: ElementType) throws {
     for infinite in [[40: Float.infinity], [0: .infinity, 69: .infinity], [40: .infinity, 41: -.infinity]] {
       let call = try Self.call(type, infinite: infinite)
-      let result = try device.engine().attention(call)
+      let result = try device.attention(call)
       #expect(result.output?.floats().allSatisfy(\.isNaN) == true)
       #expect(result.logSumExp?.floats() == Array(repeating: .infinity, count: 5))
       #expect(try Expectation(call, naive: false).misses(result) == [])
@@ -77,7 +77,7 @@ struct InfiniteScoreTests {
   func chunks(device: TestDevice, value: Float) throws {
     for key in [10, 4095, 4096, 4999] {
       let call = try Self.call(.float32, infinite: [key: value], keys: 5000)
-      let result = try device.engine().attention(call)
+      let result = try device.attention(call)
       #expect(try Expectation(call, naive: false).misses(result) == [], "key \(key)")
     }
   }
@@ -91,7 +91,7 @@ struct InfiniteScoreTests {
     var call = AttentionCall(query: try large(5), key: try large(65), value: try numbers.tensor([1, 1, 65, 64], type))
     call.scale = 1
     call.returning = [.output, .logSumExp]
-    let result = try device.engine().attention(call)
+    let result = try device.attention(call)
     #expect(result.logSumExp?.floats().allSatisfy { $0 > 65_504 && $0.isFinite } == true)
     #expect(try Expectation(call, naive: false).misses(result) == [])
   }

@@ -30,7 +30,7 @@ struct PoisonTests {
     _ call: AttentionCall, clean: AttentionCall, on device: TestDevice, affected: (_ head: Int, _ query: Int) -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws -> AttentionResult {
-    let engine = try device.engine()
+    let engine = device
     let (found, expected) = (try engine.attention(call), try engine.attention(clean))
     let (output, cleanOutput) = (try #require(found.output).floats(), try #require(expected.output).floats())
     let (lse, cleanLSE) = (try #require(found.logSumExp).floats(), try #require(expected.logSumExp).floats())
@@ -121,7 +121,7 @@ struct PoisonTests {
     var call = try Self.clean(.float32)
     call.operands = .separate(
       query: try call.query.replacing([0, 1, Self.row, 3], with: .nan), key: call.key, value: call.value)
-    let weights = try #require(try device.engine().attention(call).weights)
+    let weights = try #require(try device.attention(call).weights)
     #expect(weights.element(0, 1, Self.row, Self.row).isNaN)
     #expect(weights.element(0, 1, Self.row, Self.row + 1) == 0)
     #expect(weights.element(0, 1, Self.row, 69) == 0)

@@ -64,7 +64,7 @@ struct ONNXTests {
     func error(_ tensor: Tensor) -> Double {
       zip(tensor.doubles(), truth).map { abs($0 - $1) }.max() ?? .infinity
     }
-    let output = try #require(try device.engine().attention(call).output)
+    let output = try #require(try device.attention(call).output)
     #expect(error(output) <= error(try onnx.output("Y")))
   }
 

@@ -32,34 +32,35 @@ struct PlanPropertyTests {
     var faults: [String] = []
     if plan.parts.flatMap(\.heads) != Array(0..<problem.headCount) { faults.append("heads of parts") }
     for part in plan.parts {
-      guard case .staged(let staged) = part.work else { continue }
-      if staged.blocks.flatMap(\.heads) != Array(part.heads) { faults.append("heads of blocks") }
-      if !staged.tiles.fit(part.device) { faults.append("tiles that do not fit") }
-      if staged.peakBytes > part.device.globalMemory {
-        faults.append("a peak of \(staged.peakBytes) in \(part.device.globalMemory)")
+      guard case .kernels(let plan) = part.work else { continue }
+      if plan.blocks.flatMap(\.heads) != Array(part.heads) { faults.append("heads of blocks") }
+      if !plan.tiles.fit(problem, part.device) { faults.append("tiles that do not fit") }
+      if plan.peakBytes > part.device.globalMemory {
+        faults.append("a peak of \(plan.peakBytes) in \(part.device.globalMemory)")
       }
-      for block in staged.blocks { faults += Self.faults(block, staged, problem, on: part.device) }
+      for block in plan.blocks { faults += Self.faults(block, plan, problem, on: part.device) }
     }
     return faults
   }
 
   static func faults(
-    _ block: StagedPlan.Block, _ plan: StagedPlan, _ problem: AttentionProblem, on device: DeviceProfile
+    _ block: DevicePlan.Block, _ plan: DevicePlan, _ problem: AttentionProblem, on device: DeviceProfile
   ) -> [String] {
     var faults: [String] = []
     let sequences = block.heads.map { problem.sequences[$0 / problem.queryHeads] }
     let queryLength = sequences.map(\.queryLength).max() ?? 0
     if block.slices.flatMap({ Array($0) }) != Array(0..<queryLength) { faults.append("slices") }
     if block.sliceRows % plan.tiles.tileRows != 0 || block.sliceRows == 0 { faults.append("slice rows") }
-    if block.scoreStride % plan.tiles.tileColumns != 0 { faults.append("score stride") }
-    if block.scoreStride < (sequences.map(\.keyLength).max() ?? 0) { faults.append("keys past the stride") }
+    if block.scoreStride % plan.tiles.tileKeys != 0 { faults.append("score stride") }
+    let needed = plan.tiles.kernel == .staged ? sequences.map(\.keyLength).max() ?? 0 : 0
+    if block.scoreStride < needed { faults.append("keys past the stride") }
     let sizes = Sizes(block, plan, problem)
     for (name, bytes) in sizes.buffers where bytes > device.maxAllocation {
       faults.append("\(name): \(bytes) bytes, at most \(device.maxAllocation)")
     }
     if sizes.operands > block.operandBytes { faults.append("\(sizes.operands) bytes of operands counted short") }
-    if sizes.scores > block.scoreBytes { faults.append("\(sizes.scores) bytes of scores counted short") }
-    if sizes.operands + sizes.scores > device.globalMemory { faults.append("memory") }
+    if sizes.scratch > block.scratchBytes { faults.append("\(sizes.scratch) bytes of scratch counted short") }
+    if sizes.operands + sizes.scratch > device.globalMemory { faults.append("memory") }
     return faults
   }
 
@@ -67,9 +68,9 @@ struct PlanPropertyTests {
   struct Sizes {
     let buffers: [(String, Int)]
     let operands: Int
-    let scores: Int
+    let scratch: Int
 
-    init(_ block: StagedPlan.Block, _ plan: StagedPlan, _ problem: AttentionProblem) {
+    init(_ block: DevicePlan.Block, _ plan: DevicePlan, _ problem: AttentionProblem) {
       let size = problem.elementType.byteCount
       var (queryRows, keyRows) = (0, 0)
       var keyHeads: Set<Int> = []
@@ -84,15 +85,28 @@ struct PlanPropertyTests {
       let key = ("key", keyRows * problem.headDimension * size)
       let value = ("value", keyRows * problem.valueDimension * size)
       let output = ("output", queryRows * problem.valueDimension * size)
-      let matrix = block.heads.count * block.sliceRows
-      let scores = ("scores", matrix * block.scoreStride * 4)
-      let chunks = (block.scoreStride + plan.tiles.chunk - 1) / plan.tiles.chunk
       let mask = problem.mask.map {
         planes.count * $0.planeElements(rows: block.sliceRows, keys: problem.keyLength) * $0.elementType.byteCount
       }
-      buffers = [query, key, value, output, scores, ("mask", mask ?? 0)]
+      var scratch = [("mask", mask ?? 0)]
+      switch plan.tiles {
+      case .staged(let tiles):
+        let matrix = block.heads.count * block.sliceRows
+        let chunks = (block.scoreStride + tiles.chunk - 1) / tiles.chunk
+        scratch += [("scores", matrix * block.scoreStride * 4), ("parts", matrix * chunks * 8)]
+      case .fusedCPU(let tiles):
+        for head in keyHeads {
+          // Whole tiles of keys, whole panels of value columns.
+          let keyTiles =
+            (problem.sequences[head / problem.keyValueHeads].keyLength + tiles.tileKeys - 1) / tiles.tileKeys
+          let panels = (problem.valueDimension + tiles.panel - 1) / tiles.panel
+          let floats = keyTiles * tiles.tileKeys * (problem.headDimension + panels * tiles.panel)
+          scratch.append(("packed keys and values", 4 * floats + keyTiles))
+        }
+      }
+      buffers = [query, key, value, output] + scratch
       operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4
-      self.scores = scores.1 + matrix * chunks * 8 + (mask ?? 0)
+      self.scratch = scratch.reduce(0) { $0 + $1.1 }
     }
   }
 

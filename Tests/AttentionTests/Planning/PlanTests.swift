@@ -71,9 +71,8 @@ struct PlanTests {
     for tiles in StagedTiles.candidates(for: deviceClass) {
       var device = Self.gpu(local: tiles.localBytes, items: max(tiles.groupItems, tiles.softmaxItems))
       device.deviceClass = deviceClass
-      let chosen = try #require(try AttentionPlan(try Self.problem(), devices: [device]).tiles.first)
-      #expect(chosen.fit(device))
-      #expect(chosen == StagedTiles.candidates(for: deviceClass).first { $0.fit(device) })
+      let chosen = try #require(try AttentionPlan(try Self.problem(), devices: [device], kernel: .staged).tiles.first)
+      #expect(chosen == StagedTiles.candidates(for: deviceClass).first { $0.fit(device) }.map(KernelTiles.staged))
     }
   }
 
@@ -82,11 +81,15 @@ struct PlanTests {
     var device = Self.gpu(local: 1 << 20)
     device.deviceClass = deviceClass
     let problem = try Self.problem()
-    for tiles in StagedTiles.candidates(for: deviceClass) {
-      #expect(try AttentionPlan(problem, devices: [device]).tiles == [tiles])
-      device.rejectedTiles.append(tiles)
+    for kernel in [KernelChoice.staged, .fused, .auto] {
+      device.rejectedTiles = []
+      let candidates = KernelTiles.candidates(for: problem, on: device, kernel: kernel)
+      for tiles in candidates {
+        #expect(try AttentionPlan(problem, devices: [device], kernel: kernel).tiles == [tiles])
+        device.rejectedTiles.append(tiles)
+      }
+      #expect(throws: AttentionError.self) { try AttentionPlan(problem, devices: [device], kernel: kernel) }
     }
-    #expect(throws: AttentionError.self) { try AttentionPlan(problem, devices: [device]) }
   }
 
   @Test(
@@ -97,11 +100,11 @@ struct PlanTests {
       batch: 1, queryHeads: 1, keyValueHeads: 1, queryLength: 5, keyLength: 5, headDimension: width,
       valueDimension: valueWidth, elementType: .float16)
     let plan = try AttentionPlan(problem, devices: [Self.gpu()])
-    guard case .staged(let staged) = try #require(plan.parts.first).work else {
-      Issue.record("no staged plan")
+    guard case .kernels(let kernels) = try #require(plan.parts.first).work else {
+      Issue.record("no kernels")
       return
     }
-    #expect(staged.aligned == aligned)
+    #expect(kernels.aligned == aligned)
   }
 
   @Test(
@@ -118,6 +121,27 @@ struct PlanTests {
       return
     }
     #expect(!reason.isEmpty)
+  }
+
+  @Test("One pass is the default, and the score matrix where it is asked for")
+  func defaultKernel() throws {
+    var device = Self.gpu(local: 1 << 20)
+    device.deviceClass = .cpu
+    func names(_ outputs: AttentionOutputs, _ kernel: KernelChoice) throws -> [String] {
+      let problem = try AttentionProblem(
+        batch: 1, queryHeads: 1, keyValueHeads: 1, queryLength: 5, keyLength: 5, headDimension: 8, valueDimension: 8,
+        elementType: .float32, outputs: outputs)
+      return try AttentionPlan(problem, devices: [device], kernel: kernel).parts.map(\.kernelName)
+    }
+    #expect(try names([.output, .logSumExp], .auto) == ["fused"])
+    #expect(try names([.output, .weights], .auto) == ["staged"])
+    #expect(try names(.scores, .auto) == ["staged"])
+    #expect(try names(.output, .staged) == ["staged"])
+    let error = #expect(throws: AttentionError.self) { try names(.weights, .fused) }
+    guard case .invalid(argument: "kernel", _, _) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
   }
 
   @Test("One device that is too small fails the plan")

@@ -90,7 +90,7 @@ struct ReferenceTests {
 
   @Test("One query", arguments: TestDevice.allAndReference, examples)
   func oneQuery(device: TestDevice, example: Example) throws {
-    let result = try device.engine().attention(try example.call())
+    let result = try device.attention(try example.call())
     func check(_ name: String, _ tensor: Tensor?, _ expected: [Double]) throws {
       let tensor = try #require(tensor)
       let bound = Bound(1e-6, growsWithMagnitude: true)
@@ -108,7 +108,7 @@ struct ReferenceTests {
       query: try Tensor(Array(repeating: 1, count: 6), shape: [1, 6, 1, 1]),
       key: try Tensor([1, 1], shape: [1, 2, 1, 1]),
       value: try Tensor([10, 20], shape: [1, 2, 1, 1]))
-    #expect(try device.engine().attention(call).output?.floats() == [10, 10, 10, 20, 20, 20])
+    #expect(try device.attention(call).output?.floats() == [10, 10, 10, 20, 20, 20])
   }
 
   @Test("The default scale is 1/√D", arguments: TestDevice.allAndReference)
@@ -117,7 +117,7 @@ struct ReferenceTests {
       query: try Tensor([1, 1, 1, 1], shape: [1, 1, 1, 4]), key: try Tensor([3, 3, 3, 3], shape: [1, 1, 1, 4]),
       value: try Tensor([1], shape: [1, 1, 1, 1]))
     call.returning = .scores
-    #expect(try device.engine().attention(call).scores?.floats() == [6])
+    #expect(try device.attention(call).scores?.floats() == [6])
   }
 
   @Test("Each layout has its dimensions where it says", arguments: TestDevice.allAndReference)

@@ -1,15 +1,14 @@
 import OpenCL
 
-/// One block of a staged plan on its way through a device: operands up, slices computed, results down.
-final class StagedBlock {
+/// One block of a plan on its way through a device: operands up, slices computed, results down.
+final class HeadBlock {
   private let call: AttentionCall
   private let problem: AttentionProblem
-  private let plan: StagedPlan
-  private let block: StagedPlan.Block
-  private let kernels: StagedKernels
+  private let plan: DevicePlan
+  private let block: DevicePlan.Block
+  private let kernels: any CallKernels
   private let queues: DeviceQueues
   private let pool: BufferPool
-  private let scratch: SliceScratch
 
   private var records: [HeadRecord] = []
   /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
@@ -22,7 +21,8 @@ final class StagedBlock {
   private var outputElements = 0
   private var logSumExpElements = 0
 
-  private var buffers: Buffers?
+  private var buffers: BlockBuffers?
+  private var pass: (any BlockPass)?
   private var uploaded: Event?
   private var computed: Event?
   private var downloaded: Event?
@@ -30,22 +30,9 @@ final class StagedBlock {
   private var staging: [TensorStorage] = []
   private var gathered: [(RowTransfer, TensorStorage)] = []
 
-  /// The block's operands and results on the device.
-  struct Buffers {
-    let all: [Buffer]
-    var heads: Buffer { all[0] }
-    var query: Buffer { all[1] }
-    var key: Buffer { all[2] }
-    var value: Buffer { all[3] }
-    var output: Buffer { all[4] }
-    var logSumExp: Buffer { all[5] }
-
-    init(_ all: [Buffer]) { self.all = all }
-  }
-
   init(
-    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: StagedPlan, _ block: StagedPlan.Block,
-    results: ResultBuffers, kernels: StagedKernels, queues: DeviceQueues, pool: BufferPool, scratch: SliceScratch
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, _ block: DevicePlan.Block,
+    results: ResultBuffers, kernels: any CallKernels, queues: DeviceQueues, pool: BufferPool
   ) {
     self.call = call
     self.problem = problem
@@ -54,7 +41,6 @@ final class StagedBlock {
     self.kernels = kernels
     self.queues = queues
     self.pool = pool
-    self.scratch = scratch
     describeHeads(results)
   }
 
@@ -114,6 +100,8 @@ final class StagedBlock {
         let plane = planes[start] ?? planes.count
         if planes.updateValue(plane, forKey: start) == nil { maskPlanes.append(start) }
         record.mask = Int64(plane * mask.planeElements(rows: block.sliceRows, keys: problem.keyLength))
+        record.maskTiles = Int64(
+          plane * mask.tileCount(rows: block.sliceRows, keys: problem.keyLength, plan.tiles))
       }
       records.append(record)
     }
@@ -122,16 +110,16 @@ final class StagedBlock {
   /// Starts bringing the operands to the device.
   func enqueueUpload() throws {
     let size = problem.elementType.byteCount
-    let buffers = Buffers(
-      try pool.take(
+    let buffers = BlockBuffers(
+      all: try pool.take(
         records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
         outputElements * size, logSumExpElements * MemoryLayout<Float>.stride))
     self.buffers = buffers
-    let table = try TensorStorage(byteCount: records.count * MemoryLayout<HeadRecord>.stride)
-    records.withUnsafeBytes { table.bytes.copyMemory(from: $0) }
-    staging.append(table)
-    let bytes = UnsafeRawBufferPointer(start: table.base, count: records.count * MemoryLayout<HeadRecord>.stride)
-    try queues.upload.enqueueWrite(bytes, to: buffers.heads, blocking: false)
+    staging.append(try queues.upload.enqueueWrite(records, to: buffers.heads))
+    pass = try kernels.makePass(
+      BlockContents(
+        call: call, problem: problem, block: block, records: records, maskPlanes: maskPlanes, queues: queues,
+        buffers: buffers))
     for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
     }
@@ -143,11 +131,8 @@ final class StagedBlock {
 
   /// Starts the kernels of every slice, and the transfers of weights and scores between them.
   func enqueueCompute(_ results: ResultBuffers) throws {
-    guard let buffers else { return }
-    let pass = StagedPass(
-      call: call, problem: problem, tiles: plan.tiles, block: block, records: records, maskPlanes: maskPlanes,
-      kernels: kernels, queues: queues, buffers: buffers, scratch: scratch)
-    for slice in block.slices { computed = try pass.enqueue(slice, after: uploaded, results) }
+    guard let pass else { return }
+    computed = try pass.enqueue(after: uploaded, results)
     try queues.compute.flush()
   }
 
@@ -177,7 +162,8 @@ final class StagedBlock {
   func release() {
     gathered = []
     staging = []
-    if let buffers { pool.put(buffers.all) }
+    if let buffers { pool.put(buffers.all + (pass?.buffers ?? [])) }
     buffers = nil
+    pass = nil
   }
 }

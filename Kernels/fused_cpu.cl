@@ -1,0 +1,382 @@
+// Fused attention on a CPU: one pass over the keys, no score matrix in memory. A work-item, alone in its work-group, owns
+// a tile of queries of one head and walks the tiles of keys that they see:
+//
+//   for each tile of keys that is not hidden:
+//     S = Q·Kᵀ            a panel of keys at a time, which stays in the first-level cache
+//     S = modifiers(S), m', P = exp(S − m'), l'        row by row (online_softmax.cl)
+//     O = O · exp(m − m') + P·V                        a panel of columns at a time
+//   output = O · factor
+//
+// Both products are one micro-kernel, ROWS × PANEL accumulators in registers, fed by one broadcast a row and COLUMNS
+// vectors a step:
+//
+//                  PANEL = COLUMNS · VECTOR
+//                 ┌────────────────────────┐
+//               k │ b[k][…], unit stride   │ depth
+//                 └────────────────────────┘
+//        ┌──────┐ ┌────────────────────────┐
+//   ROWS │a(r,k)│ │ c[r][…], in registers  │
+//        └──────┘ └────────────────────────┘
+//
+// For unit strides, keys and values are packed first, once a key/value head, into float32 panels (pack_keys_values):
+//
+//   keys    [panel of PANEL keys][d][PANEL]           values  [panel of PANEL columns][key][PANEL]
+//
+// padded with zeros to whole tiles of keys and whole panels of columns.
+
+#ifndef ROWS
+#define ROWS 6
+#endif
+#ifndef COLUMNS
+#define COLUMNS 2
+#endif
+#ifndef ROW_BLOCKS
+#define ROW_BLOCKS 8
+#endif
+#ifndef KEY_PANELS
+#define KEY_PANELS 8
+#endif
+
+#define VECTOR SCORE_WIDTH
+#define PANEL (COLUMNS * VECTOR)
+#define TILE_ROWS (ROWS * ROW_BLOCKS)
+#define TILE_KEYS (PANEL * KEY_PANELS)
+
+typedef WIDE(float) vector_t;
+
+// A work-item is a whole work-group, and its vectors are explicit: no compiler need look for parallelism.
+#define ALONE __attribute__((reqd_work_group_size(1, 1, 1))) __attribute__((vec_type_hint(vector_t)))
+
+static int padded(int length, int multiple) { return (length + multiple - 1) / multiple * multiple; }
+
+// MARK: Packing
+
+// A key/value head: where its rows begin, in elements, and where its panels do, in floats.
+typedef struct {
+  long key, value;
+  long packed_key, packed_value;
+  long tiles;  // its first tile of keys, among all packed ones
+  int key_length;
+  int padding;
+} KeyValueHead;
+
+// panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys.
+static void pack_key_tile(__global float *panels, __global const storage_t *rows, int row_count, int width) {
+  for (int p = 0; p < KEY_PANELS; p++, panels += (long)width * PANEL)
+    for (int x = 0; x < PANEL; x++) {
+      const int row = p * PANEL + x;
+      int d = 0;
+      if (row < row_count) {
+        for (; d + 4 <= width; d += 4) {
+          const float4 four = load_four(rows, (long)row * width + d);
+          panels[(d + 0) * PANEL + x] = four.x;
+          panels[(d + 1) * PANEL + x] = four.y;
+          panels[(d + 2) * PANEL + x] = four.z;
+          panels[(d + 3) * PANEL + x] = four.w;
+        }
+        for (; d < width; d++) panels[d * PANEL + x] = load_element(rows, (long)row * width + d);
+      }
+      for (; d < width; d++) panels[d * PANEL + x] = 0.0f;
+    }
+}
+
+// panels[c][row][x] = rows[row][c · PANEL + x] for one tile of keys, panels `panel_stride` apart; whether all are finite.
+static bool pack_value_tile(__global float *panels, long panel_stride, __global const storage_t *rows, int row_count,
+                            int width) {
+  int4 finite = -1;
+  bool rest_finite = true;
+  for (int row = 0; row < TILE_KEYS; row++)
+    for (int c = 0; c * PANEL < width; c++) {
+      __global float *to = panels + c * panel_stride + row * PANEL;
+      const int columns = row < row_count ? min(PANEL, width - c * PANEL) : 0;
+      const long at = (long)row * width + c * PANEL;
+      int x = 0;
+      for (; x + 4 <= columns; x += 4) {
+        const float4 four = load_four(rows, at + x);
+        finite &= isfinite(four);
+        vstore4(four, 0, to + x);
+      }
+      for (; x < columns; x++) {
+        to[x] = load_element(rows, at + x);
+        rest_finite = rest_finite && isfinite(to[x]);
+      }
+      for (; x < PANEL; x++) to[x] = 0.0f;
+    }
+  return rest_finite && all(finite);
+}
+
+__kernel ALONE void pack_keys_values(
+    __global const KeyValueHead *heads, __global const storage_t *key, __global const storage_t *value,
+    __global float *packed_key, __global float *packed_value, __global uchar *finite,
+    int head_dimension, int value_dimension, int key_tiles) {
+  const int group = get_group_id(0);
+  const KeyValueHead head = heads[group / key_tiles];
+  const int tile = group % key_tiles;
+  const int first = tile * TILE_KEYS;
+  if (first >= head.key_length) return;
+  const int rows = min(TILE_KEYS, head.key_length - first);
+  const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
+  pack_key_tile(packed_key + head.packed_key + (long)first * head_dimension,
+                key + head.key + (long)first * head_dimension, rows, head_dimension);
+  finite[head.tiles + tile] =
+      pack_value_tile(packed_value + head.packed_value + (long)first * PANEL, panel_stride,
+                      value + head.value + (long)first * value_dimension, rows, value_dimension);
+}
+
+// MARK: The micro-kernel
+
+// c[r] += Σ_k a[r · row_stride + k · step] · b[k]
+static void multiply(vector_t c[ROWS][COLUMNS], __local const float *a, int row_stride, int step,
+                     __global const vector_t *b, int depth) {
+  for (int k = 0; k < depth; k++) {
+    vector_t row[COLUMNS];
+#pragma unroll
+    for (int v = 0; v < COLUMNS; v++) row[v] = b[k * COLUMNS + v];
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+      const vector_t factor = a[r * row_stride + k * step];
+#pragma unroll
+      for (int v = 0; v < COLUMNS; v++) c[r][v] = fma(factor, row[v], c[r][v]);
+    }
+  }
+}
+
+// One number of a vector's: its halves, their halves, and so on.
+#define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
+#define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
+#define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)
+#define REDUCE PASTE(REDUCE_, VECTOR)
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define SUM(a, b) ((a) + (b))
+
+static float largest_of(vector_t v) { return REDUCE(v, LARGER); }
+static float sum_of(vector_t v) { return REDUCE(v, SUM); }
+
+// MARK: The tile
+
+// What a work-item keeps in local memory.
+typedef struct {
+  __local float *query;    // [ROW_BLOCKS][head_dimension][ROWS], so that a step's broadcasts are neighbours
+  __local float *weight;   // [TILE_ROWS][TILE_KEYS]: the tile's scores, then its weights
+  __local float *output;   // [TILE_ROWS][value columns, padded]
+  __local vector_t *largest;  // [TILE_ROWS], each: the largest of the tile's scores, lane by lane
+  __local float *maximum;
+  __local float *sum;
+  __local float *rescale;
+  __local int *seen;
+} Tile;
+
+// A range of keys of the tile, multiples of PANEL.
+typedef struct {
+  int begin, end;
+} Span;
+
+// The panels of keys first … first + TILE_KEYS − 1 that some row of the block sees by position.
+static Span span_of_block(const Head head, int i0, int last, int first) {
+  const int begin = max(first_visible(head, i0) - first, 0) / PANEL * PANEL;
+  const int end = min(padded(max(end_visible(head, last) - first, 0), PANEL), TILE_KEYS);
+  const Span span = {begin, end};
+  return span;
+}
+
+// Rows of zeros fill the last block.
+static void load_queries(Tile t, __global const storage_t *query, int rows, int head_dimension) {
+  for (int row = 0; row < padded(rows, ROWS); row++) {
+    __local float *to = t.query + row / ROWS * ROWS * head_dimension + row % ROWS;
+    for (int d = 0; d < head_dimension; d++)
+      to[d * ROWS] = row < rows ? load_element(query, (long)row * head_dimension + d) : 0.0f;
+  }
+}
+
+// S = Q·Kᵀ of one block of rows and one panel of keys. Plain scores, which only the scale modifies, are finished here,
+// and their maxima begun.
+static void score_panel(Tile t, const Modifiers m, bool plain, int block, int key, __global const float *panel,
+                        int head_dimension) {
+  vector_t c[ROWS][COLUMNS];
+#pragma unroll
+  for (int r = 0; r < ROWS; r++)
+#pragma unroll
+    for (int v = 0; v < COLUMNS; v++) c[r][v] = 0.0f;
+  multiply(c, t.query + block * ROWS * head_dimension, 1, ROWS, (__global const vector_t *)panel, head_dimension);
+  const float factor = plain ? m.scale : 1.0f;
+#pragma unroll
+  for (int r = 0; r < ROWS; r++) {
+    __local vector_t *to = (__local vector_t *)(t.weight + (block * ROWS + r) * TILE_KEYS + key);
+    vector_t largest = t.largest[block * ROWS + r];
+#pragma unroll
+    for (int v = 0; v < COLUMNS; v++) {
+      c[r][v] *= factor;
+      largest = LARGER(c[r][v], largest);
+      to[v] = c[r][v];
+    }
+    t.largest[block * ROWS + r] = largest;
+  }
+}
+
+// Products to scores, in place, and the largest of them, of one row that is not plain.
+static void modify_row(Tile t, const Modifiers m, const Head head, int row, int i, int j0, Span span) {
+  __local vector_t *s = (__local vector_t *)(t.weight + row * TILE_KEYS);
+  vector_t largest = -INFINITY;
+  WIDE(int) seen = 0;
+  for (int v = span.begin / VECTOR; v < span.end / VECTOR; v++) {
+    WIDE(int) visible;
+    s[v] = modified_scores(m, head, i, j0 + v * VECTOR, s[v], &visible);
+    seen |= visible;
+    largest = LARGER(s[v], largest);
+  }
+  t.seen[row] |= any(seen);
+  t.largest[row] = largest;
+}
+
+// One step of the online softmax of one block of rows: S becomes P.
+static void softmax_block(Tile t, int block, Span span) {
+  float shift[ROWS];
+  vector_t sum[ROWS];
+  __local vector_t *s = (__local vector_t *)(t.weight + block * ROWS * TILE_KEYS);
+#pragma unroll
+  for (int r = 0; r < ROWS; r++) {
+    const int row = block * ROWS + r;
+    const float before = t.maximum[row], largest = largest_of(t.largest[row]);
+    const float after = LARGER(largest, before);
+    t.maximum[row] = after;
+    t.rescale[row] = before == after ? 1.0f : rescaling(before, after);
+    shift[r] = shift_of(after);
+    sum[r] = 0.0f;
+  }
+  for (int v = span.begin / VECTOR; v < span.end / VECTOR; v++) {
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+      const vector_t p = exponential(s[r * (TILE_KEYS / VECTOR) + v] - shift[r]);
+      s[r * (TILE_KEYS / VECTOR) + v] = p;
+      sum[r] += p;
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < ROWS; r++) {
+    const int row = block * ROWS + r;
+    t.sum[row] = t.sum[row] * t.rescale[row] + sum_of(sum[r]);
+    t.largest[row] = -INFINITY;
+  }
+}
+
+// O = O · rescale + P·V of one block of rows and one panel of columns.
+static void weigh_panel(Tile t, int block, int column, int columns, Span span, __global const float *panel) {
+  vector_t c[ROWS][COLUMNS];
+  __local float *output = t.output + block * ROWS * columns + column;
+#pragma unroll
+  for (int r = 0; r < ROWS; r++) {
+    const float rescale = t.rescale[block * ROWS + r];
+#pragma unroll
+    for (int v = 0; v < COLUMNS; v++) c[r][v] = ((__local vector_t *)(output + r * columns))[v] * rescale;
+  }
+  multiply(c, t.weight + block * ROWS * TILE_KEYS + span.begin, TILE_KEYS, 1,
+           (__global const vector_t *)(panel + span.begin * PANEL), span.end - span.begin);
+#pragma unroll
+  for (int r = 0; r < ROWS; r++)
+#pragma unroll
+    for (int v = 0; v < COLUMNS; v++) ((__local vector_t *)(output + r * columns))[v] = c[r][v];
+}
+
+// The same for a tile of which some value is not finite: there 0 · V is not 0, and visibility decides. Rare, so small
+// rather than fast.
+static void weigh_visible(Tile t, const Modifiers m, const Head head, int row, int i, int j0, int columns, Span span,
+                          __global const float *panels, long panel_stride) {
+  for (int n = 0; n < columns; n++) {
+    __global const float *value = panels + n / PANEL * panel_stride + n % PANEL;
+    float o = t.output[row * columns + n] * t.rescale[row];
+    for (int j = span.begin; j < span.end; j++)
+      if (is_visible(m, head, i, j0 + j)) o += t.weight[row * TILE_KEYS + j] * value[j * PANEL];
+    t.output[row * columns + n] = o;
+  }
+}
+
+// Tiles 0, T−1, 1, T−2, …: of a causal head any run of neighbours is about the same work, however a driver deals them out.
+static int balanced(int tile, int tiles) { return tile % 2 == 0 ? tile / 2 : tiles - 1 - tile / 2; }
+
+__kernel ALONE void fused_cpu(
+    __global const Head *heads, __global const storage_t *query, __global const float *packed_key,
+    __global const float *packed_value, __global const uchar *finite, __global const uchar *mask,
+    __global const uchar *mask_classes, __global storage_t *output, __global float *log_sum_exp,
+    __local vector_t *scratch, int head_dimension, int value_dimension,
+    int first_row, int row_tiles, int has_sinks,
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride) {
+  const int group = get_group_id(0);
+  const Head head = heads[group / row_tiles];
+  const int row_tile = balanced(group % row_tiles, row_tiles);
+  const int i0 = first_row + row_tile * TILE_ROWS;
+  const int rows = min(TILE_ROWS, head.query_length - i0);
+  if (rows <= 0) return;
+  const int blocks = (rows + ROWS - 1) / ROWS;
+  const int columns = padded(value_dimension, PANEL);
+  const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
+  const Modifiers m = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+
+  // Whole vectors first: their places must be multiples of one.
+  Tile t;
+  t.largest = scratch;
+  t.weight = (__local float *)(t.largest + TILE_ROWS);
+  t.output = t.weight + TILE_ROWS * TILE_KEYS;
+  t.query = t.output + TILE_ROWS * columns;
+  t.maximum = t.query + TILE_ROWS * head_dimension;
+  t.sum = t.maximum + TILE_ROWS;
+  t.rescale = t.sum + TILE_ROWS;
+  t.seen = (__local int *)(t.rescale + TILE_ROWS);
+  load_queries(t, query + head.query + (long)i0 * head_dimension, rows, head_dimension);
+  for (int n = 0; n < blocks * ROWS * columns; n++) t.output[n] = 0.0f;
+  for (int row = 0; row < blocks * ROWS; row++) {
+    t.largest[row] = -INFINITY;
+    t.maximum[row] = -INFINITY;
+    t.sum[row] = 0.0f;
+    t.seen[row] = 0;
+  }
+
+  const int last = i0 + rows - 1;
+  const bool unmodified = softcap == 0.0f && head.slope == 0.0f;
+  __global const uchar *classes =
+      mask_classes + head.mask_tiles + (mask_query_stride == 0 ? 0 : row_tile * mask_class_stride);
+  for (int j0 = first_visible(head, i0) / TILE_KEYS * TILE_KEYS; j0 < end_visible(head, last); j0 += TILE_KEYS) {
+    const int tile = j0 / TILE_KEYS;
+    const int mask_class = mask_kind == MASK_NONE ? TILE_OPEN : classes[tile];
+    if (mask_class == TILE_HIDDEN) continue;
+
+    Span spans[ROW_BLOCKS];
+    bool plain[ROW_BLOCKS];
+    for (int b = 0; b < blocks; b++) {
+      const int first = i0 + b * ROWS, end = min(first + ROWS, last + 1);
+      spans[b] = span_of_block(head, first, end - 1, j0);
+      plain[b] = unmodified && mask_class == TILE_OPEN &&
+                 position_visibility(head, first, end - first, j0 + spans[b].begin, spans[b].end - spans[b].begin) == TILE_OPEN;
+    }
+    const Span whole = span_of_block(head, i0, last, j0);
+
+    __global const float *key = packed_key + head.key + (long)j0 * head_dimension;
+    for (int j = whole.begin; j < whole.end; j += PANEL)
+      for (int b = 0; b < blocks; b++)
+        if (j >= spans[b].begin && j < spans[b].end)
+          score_panel(t, m, plain[b], b, j, key + (long)j * head_dimension, head_dimension);
+
+    for (int b = 0; b < blocks; b++) {
+      for (int row = b * ROWS; row < b * ROWS + ROWS; row++) {
+        if (plain[b]) t.seen[row] = 1;
+        else modify_row(t, m, head, row, min(i0 + row, last), j0, spans[b]);
+      }
+      softmax_block(t, b, spans[b]);
+    }
+
+    __global const float *value = packed_value + head.value + (long)j0 * PANEL;
+    if (finite[head.key_tiles + tile]) {
+      for (int n = 0; n < columns; n += PANEL)
+        for (int b = 0; b < blocks; b++) weigh_panel(t, b, n, columns, spans[b], value + n / PANEL * panel_stride);
+    } else {
+      for (int row = 0; row < rows; row++)
+        weigh_visible(t, m, head, row, i0 + row, j0, columns, spans[row / ROWS], value, panel_stride);
+    }
+  }
+
+  for (int row = 0; row < rows; row++) {
+    const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);
+    log_sum_exp[head.log_sum_exp + i0 + row] = end.log_sum_exp;
+    for (int n = 0; n < value_dimension; n++)
+      store_element(output, head.output + (long)(i0 + row) * value_dimension + n, t.output[row * columns + n] * end.factor);
+  }
+}

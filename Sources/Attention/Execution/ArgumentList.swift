@@ -1,0 +1,59 @@
+import OpenCL
+
+/// Sets a kernel's arguments in order.
+struct ArgumentList {
+  private let kernel: Kernel
+  private var count = 0
+
+  init(_ kernel: Kernel) { self.kernel = kernel }
+
+  mutating func add(_ buffers: Buffer...) throws {
+    for buffer in buffers { try kernel.setArgument(next(), buffer) }
+  }
+
+  mutating func add(_ values: [Int32]) throws {
+    for value in values { try kernel.setArgument(next(), value) }
+  }
+
+  mutating func add(_ values: Int32...) throws { try add(values) }
+
+  mutating func add(_ values: Int64...) throws {
+    for value in values { try kernel.setArgument(next(), value) }
+  }
+
+  mutating func add(_ values: Float...) throws {
+    for value in values { try kernel.setArgument(next(), value) }
+  }
+
+  mutating func addLocal(byteCount: Int) throws { try kernel.setLocalArgument(next(), byteCount: byteCount) }
+
+  /// The mask's kind and its strides.
+  mutating func add(_ mask: MaskLayout?) throws {
+    try add(mask?.elementType.maskKind ?? 0)
+    try add(Int64(mask?.queryStride ?? 0), Int64(mask?.keyStride ?? 0))
+  }
+
+  private mutating func next() -> Int {
+    defer { count += 1 }
+    return count
+  }
+}
+
+extension CommandQueue {
+  /// Starts a kernel with all work-groups along one dimension: the others are limited to 65,535 on some devices.
+  @discardableResult
+  func enqueue(_ kernel: Kernel, groups: [Int], items: Int, waitingFor events: [Event] = []) throws -> Event {
+    try enqueueKernel(kernel, global: [groups.reduce(items, *)], local: [items], waitingFor: events)
+  }
+}
+
+extension CommandQueue {
+  /// Starts to write records to a buffer; what is returned must live until that is done.
+  func enqueueWrite<Record: BitwiseCopyable>(_ records: [Record], to buffer: Buffer) throws -> TensorStorage {
+    let table = try TensorStorage(byteCount: records.count * MemoryLayout<Record>.stride)
+    records.withUnsafeBytes { table.bytes.copyMemory(from: $0) }
+    let bytes = UnsafeRawBufferPointer(start: table.base, count: records.count * MemoryLayout<Record>.stride)
+    try enqueueWrite(bytes, to: buffer, blocking: false)
+    return table
+  }
+}

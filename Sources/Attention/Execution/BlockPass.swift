@@ -1,0 +1,44 @@
+import OpenCL
+
+/// A block of heads that is on its way through a device: what its kernels work on.
+struct BlockContents {
+  let call: AttentionCall
+  let problem: AttentionProblem
+  let block: DevicePlan.Block
+  /// One a head, offsets into `buffers`; on the device in `buffers.heads`.
+  let records: [HeadRecord]
+  /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
+  let maskPlanes: [Int]
+  let queues: DeviceQueues
+  let buffers: BlockBuffers
+}
+
+/// A block's operands and results on the device.
+struct BlockBuffers {
+  let all: [Buffer]
+  var heads: Buffer { all[0] }
+  var query: Buffer { all[1] }
+  var key: Buffer { all[2] }
+  var value: Buffer { all[3] }
+  var output: Buffer { all[4] }
+  var logSumExp: Buffer { all[5] }
+}
+
+/// A family of kernels at work on one call: built, with the device memory that the call's blocks use one after the other.
+protocol CallKernels: AnyObject {
+  /// What is given back when the call is over.
+  var scratch: [Buffer] { get }
+
+  /// Starts bringing over what the kernels need for a block beside its operands, on the upload queue.
+  func makePass(_ contents: BlockContents) throws -> any BlockPass
+}
+
+/// The kernels of one block, ready to be sent off.
+protocol BlockPass {
+  /// What is given back with the block's own buffers.
+  var buffers: [Buffer] { get }
+
+  /// Starts the kernels of every slice, and the transfers of weights and scores between them; the event of the last.
+  /// May be called again, to compute the block anew.
+  func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event?
+}

@@ -1,0 +1,136 @@
+import OpenCL
+
+/// The fused kernels of a CPU-class device at work on one call.
+final class FusedCPUCall: CallKernels {
+  let scratch: [Buffer]
+  private let kernels: FusedCPUKernels
+  private let mask: MaskRows
+  private let pool: BufferPool
+
+  var packedKeys: Buffer { scratch[0] }
+  var packedValues: Buffer { scratch[1] }
+  /// For each tile of keys, whether its values are all finite.
+  var finite: Buffer { scratch[2] }
+  var maskClasses: Buffer { scratch[3] }
+
+  init(_ kernels: FusedCPUKernels, _ problem: AttentionProblem, _ plan: DevicePlan, pool: BufferPool) throws {
+    self.kernels = kernels
+    self.pool = pool
+    let tiles = kernels.tiles
+    func largest(_ size: (Int) -> Int) -> Int {
+      plan.blocks.map { block in problem.keyLengths(of: block.heads).reduce(0) { $0 + size($1) } }.max() ?? 0
+    }
+    scratch = try pool.take(
+      largest { 4 * tiles.packedKeyFloats(keys: $0, problem) },
+      largest { 4 * tiles.packedValueFloats(keys: $0, problem) },
+      largest { tiles.keyTiles($0) },
+      MaskRows.classCount(problem, plan),
+      MaskRows.byteCount(problem, plan))
+    mask = MaskRows(scratch[4])
+  }
+
+  func makePass(_ contents: BlockContents) throws -> any BlockPass {
+    var heads = contents.records
+    var keyValueHeads: [KeyValueHeadRecord] = []
+    let problem = contents.problem
+    for index in heads.indices {
+      // Neighbours share a key/value head; those without keys have nothing to tell them apart, nor need to.
+      let head = heads[index]
+      if keyValueHeads.last.map({ $0.key != head.key || $0.keyLength != head.keyLength }) ?? true {
+        var record = KeyValueHeadRecord(key: head.key, value: head.value, keyLength: head.keyLength)
+        if let last = keyValueHeads.last {
+          let keys = Int(last.keyLength)
+          record.packedKey = last.packedKey + Int64(kernels.tiles.packedKeyFloats(keys: keys, problem))
+          record.packedValue = last.packedValue + Int64(kernels.tiles.packedValueFloats(keys: keys, problem))
+          record.tiles = last.tiles + Int64(kernels.tiles.keyTiles(keys))
+        }
+        keyValueHeads.append(record)
+      }
+      if let packed = keyValueHeads.last {
+        heads[index].key = packed.packedKey
+        heads[index].value = packed.packedValue
+        heads[index].keyTiles = packed.tiles
+      }
+    }
+    return try FusedCPUPass(contents, self, kernels, mask, heads: heads, keyValueHeads: keyValueHeads, pool: pool)
+  }
+}
+
+/// The fused kernels of one block: pack keys and values → for each slice, classify its mask → attention.
+private struct FusedCPUPass: BlockPass {
+  let buffers: [Buffer]
+  private var heads: Buffer { buffers[0] }
+  private var keyValueHeads: Buffer { buffers[1] }
+
+  private let contents: BlockContents
+  private let scratch: FusedCPUCall
+  private let kernels: FusedCPUKernels
+  private let mask: MaskRows
+  private let keyValueHeadCount: Int
+  private let keyTiles: Int
+  /// What the transfers of the two tables read.
+  private let staging: [TensorStorage]
+
+  init(
+    _ contents: BlockContents, _ scratch: FusedCPUCall, _ kernels: FusedCPUKernels, _ mask: MaskRows,
+    heads: [HeadRecord], keyValueHeads: [KeyValueHeadRecord], pool: BufferPool
+  ) throws {
+    self.contents = contents
+    self.scratch = scratch
+    self.kernels = kernels
+    self.mask = mask
+    keyValueHeadCount = keyValueHeads.count
+    keyTiles = keyValueHeads.map { kernels.tiles.keyTiles(Int($0.keyLength)) }.max() ?? 0
+    buffers = try pool.take(
+      heads.count * MemoryLayout<HeadRecord>.stride, keyValueHeads.count * MemoryLayout<KeyValueHeadRecord>.stride)
+    do {
+      let upload = contents.queues.upload
+      staging = [
+        try upload.enqueueWrite(heads, to: buffers[0]), try upload.enqueueWrite(keyValueHeads, to: buffers[1]),
+      ]
+    } catch {
+      pool.put(buffers)
+      throw error
+    }
+  }
+
+  func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {
+    var last = try enqueuePacking(after: uploaded)
+    for slice in contents.block.slices { last = try enqueueSlice(slice, after: last ?? uploaded) }
+    return last
+  }
+
+  private func enqueuePacking(after uploaded: Event?) throws -> Event? {
+    guard keyValueHeadCount * keyTiles > 0 else { return nil }
+    var arguments = ArgumentList(kernels.pack)
+    try arguments.add(keyValueHeads, contents.buffers.key, contents.buffers.value)
+    try arguments.add(scratch.packedKeys, scratch.packedValues, scratch.finite)
+    try arguments.add(Int32(contents.problem.headDimension), Int32(contents.problem.valueDimension), Int32(keyTiles))
+    return try contents.queues.compute.enqueue(
+      kernels.pack, groups: [keyValueHeadCount, keyTiles], items: 1, waitingFor: [uploaded].compactMap { $0 })
+  }
+
+  private func enqueueSlice(_ slice: Range<Int>, after event: Event?) throws -> Event {
+    let (problem, tiles) = (contents.problem, kernels.tiles)
+    if try mask.enqueueWrite(slice, of: contents) { try enqueueClasses(slice) }
+    let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
+    var arguments = ArgumentList(kernels.fused)
+    try arguments.add(heads, contents.buffers.query, scratch.packedKeys, scratch.packedValues, scratch.finite)
+    try arguments.add(mask.buffer, scratch.maskClasses, contents.buffers.output, contents.buffers.logSumExp)
+    try arguments.addLocal(byteCount: tiles.localBytes(problem))
+    try arguments.add(Int32(problem.headDimension), Int32(problem.valueDimension))
+    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), problem.usesSinks ? 1 : 0)
+    try arguments.add(problem.scale, problem.softcap ?? 0)
+    try arguments.add(problem.mask)
+    try arguments.add(Int32(tiles.keyTiles(problem.keyLength)))
+    return try contents.queues.compute.enqueue(
+      kernels.fused, groups: [contents.records.count, rowTiles], items: 1, waitingFor: [event].compactMap { $0 })
+  }
+
+  /// Classifies the tiles of the mask's rows that were just brought over.
+  private func enqueueClasses(_ slice: Range<Int>) throws {
+    try contents.enqueueMaskClasses(
+      kernels.classifyMask, items: 1, slice: slice, mask: mask.buffer, classes: scratch.maskClasses,
+      tiles: .fusedCPU(kernels.tiles))
+  }
+}

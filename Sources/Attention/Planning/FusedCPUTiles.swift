@@ -1,0 +1,77 @@
+/// The sizes that the fused kernels of CPU-class devices are built with. Kernels/fused_cpu.cl draws what they mean.
+public struct FusedCPUTiles: Sendable, Hashable {
+  /// Floats of a vector: what one register of the processor holds.
+  public let vector: Int
+  /// Rows, and vectors, that the micro-kernel accumulates in registers.
+  public let rows: Int
+  public let columns: Int
+  /// Blocks of `rows` queries, and panels of `columns · vector` keys, of a tile.
+  public let rowBlocks: Int
+  public let keyPanels: Int
+
+  public var panel: Int { columns * vector }
+  public var tileRows: Int { rows * rowBlocks }
+  public var tileKeys: Int { panel * keyPanels }
+
+  /// What to try, best first: later rows take less local memory, which is a cache's worth of it.
+  ///
+  /// Six rows of two vectors are twelve independent sums, enough to keep two multiply-add units busy, and with the two
+  /// vectors of keys and a broadcast they leave one of AVX2's sixteen registers.
+  package static func candidates(vectorWidth: Int) -> [FusedCPUTiles] {
+    let table = """
+      rows columns rowBlocks keyPanels
+      6    2       12        16
+      6    2       8         8
+      6    2       4         4
+      6    2       2         2
+      6    2       1         1
+      """
+    let vector = [4, 8, 16].last { $0 <= vectorWidth } ?? 4
+    return table.split(separator: "\n").dropFirst().compactMap { row in
+      let sizes = row.split(separator: " ").compactMap { Int($0) }
+      guard sizes.count == 4 else { return nil }
+      return FusedCPUTiles(
+        vector: vector, rows: sizes[0], columns: sizes[1], rowBlocks: sizes[2],
+        // Tiles of as many keys whatever the vector: their scores stay in the same cache.
+        keyPanels: max(1, sizes[3] * 8 / vector))
+    }
+  }
+
+  init(vector: Int, rows: Int, columns: Int, rowBlocks: Int, keyPanels: Int) {
+    self.vector = vector
+    self.rows = rows
+    self.columns = columns
+    self.rowBlocks = rowBlocks
+    self.keyPanels = keyPanels
+  }
+
+  /// Floats of local memory that a work-item takes: its queries, scores and output, and four numbers and a vector a row.
+  func localFloats(_ problem: AttentionProblem) -> Int {
+    let outputColumns = roundedUp(problem.valueDimension, to: panel)
+    return tileRows * (tileKeys + outputColumns + problem.headDimension + vector + 4)
+  }
+
+  func localBytes(_ problem: AttentionProblem) -> Int { 4 * localFloats(problem) }
+
+  /// Floats that the packed keys of one key/value head take, and its packed values.
+  func packedKeyFloats(keys: Int, _ problem: AttentionProblem) -> Int {
+    roundedUp(keys, to: tileKeys) * problem.headDimension
+  }
+
+  func packedValueFloats(keys: Int, _ problem: AttentionProblem) -> Int {
+    roundedUp(keys, to: tileKeys) * roundedUp(problem.valueDimension, to: panel)
+  }
+
+  /// Bytes of both, and of a flag for each tile of keys.
+  func packedBytes(keys: Int, _ problem: AttentionProblem) -> Int {
+    4 * (packedKeyFloats(keys: keys, problem) + packedValueFloats(keys: keys, problem)) + keyTiles(keys)
+  }
+
+  func keyTiles(_ keys: Int) -> Int { (keys + tileKeys - 1) / tileKeys }
+}
+
+extension FusedCPUTiles: CustomStringConvertible {
+  public var description: String {
+    "\(tileRows)×\(tileKeys), registers of \(rows)×\(panel), vectors of \(vector)"
+  }
+}

@@ -1,0 +1,77 @@
+/// Which family of kernels a device runs, and the sizes that they are built with.
+public enum KernelTiles: Sendable, Hashable {
+  /// QKᵀ, masked softmax and weighted V, one kernel each, over a score matrix in memory.
+  case staged(StagedTiles)
+  /// One pass for devices whose work-items are threads with wide vectors.
+  case fusedCPU(FusedCPUTiles)
+
+  public var kernel: KernelChoice {
+    switch self {
+    case .staged: .staged
+    case .fusedCPU: .fused
+    }
+  }
+
+  /// Queries of a tile.
+  public var tileRows: Int {
+    switch self {
+    case .staged(let tiles): tiles.tileRows
+    case .fusedCPU(let tiles): tiles.tileRows
+    }
+  }
+
+  /// Keys of a tile.
+  public var tileKeys: Int {
+    switch self {
+    case .staged(let tiles): tiles.tileColumns
+    case .fusedCPU(let tiles): tiles.tileKeys
+    }
+  }
+
+  /// The tiles to use for a problem on a device: the best that fit its limits.
+  ///
+  /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where none fits.
+  static func best(for problem: AttentionProblem, on device: DeviceProfile, kernel: KernelChoice) throws -> KernelTiles
+  {
+    let candidates = candidates(for: problem, on: device, kernel: kernel)
+    guard let tiles = candidates.first(where: { !device.rejectedTiles.contains($0) && $0.fit(problem, device) }) else {
+      throw AttentionError.cannotRun(
+        device: device.identifier,
+        reason:
+          "no tile of the \(kernel == .auto ? "" : "\(kernel.rawValue) ")kernels fits \(device.localMemory) bytes "
+          + "of local memory and \(device.maxWorkGroupSize) work-items")
+    }
+    return tiles
+  }
+
+  /// What to try, best first. Where the score matrix itself is asked for it has to be made; otherwise one pass is better.
+  package static func candidates(
+    for problem: AttentionProblem, on device: DeviceProfile, kernel: KernelChoice
+  ) -> [KernelTiles] {
+    let staged = StagedTiles.candidates(for: device.deviceClass).map(KernelTiles.staged)
+    if kernel == .staged || problem.outputs.needsScoreMatrix { return staged }
+    let fused: [KernelTiles] =
+      switch device.deviceClass {
+      case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
+      case .gpu, .reference: []
+      }
+    return kernel == .fused ? fused : fused + staged
+  }
+
+  /// Whether a device's limits admit these tiles.
+  package func fit(_ problem: AttentionProblem, _ device: DeviceProfile) -> Bool {
+    switch self {
+    case .staged(let tiles): tiles.fit(device)
+    case .fusedCPU(let tiles): tiles.localBytes(problem) <= device.localMemory
+    }
+  }
+}
+
+extension KernelTiles: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .staged(let tiles): "\(tiles)"
+    case .fusedCPU(let tiles): "\(tiles)"
+    }
+  }
+}
