@@ -43,6 +43,30 @@ SHARED float load_element(__global const storage_t *from, long at) {
 #endif
 }
 
+// Four elements of memory as floats.
+SHARED float4 four_from_storage(storage4_t four) {
+#if STORAGE == 0
+  return four;
+#elif STORAGE == 1
+  return vload_half4(0, (const half *)&four);
+#else
+  return as_float4(convert_uint4(four) << 16);
+#endif
+}
+
+SHARED storage4_t storage_from_four(float4 four) {
+#if STORAGE == 0
+  return four;
+#elif STORAGE == 1
+  ushort4 bits;
+  vstore_half4_rte(four, 0, (half *)&bits);
+  return bits;
+#else
+  return (ushort4)(brain_from_float(four.x), brain_from_float(four.y), brain_from_float(four.z),
+                   brain_from_float(four.w));
+#endif
+}
+
 // Four elements that follow one another. ALIGNED says that every row begins at a multiple of four elements: then one
 // load fetches them on every vendor (NVIDIA's compiler makes four of a vload4).
 SHARED float4 load_four(__global const storage_t *from, long at) {
@@ -69,6 +93,19 @@ SHARED void store_element(__global storage_t *to, long at, float x) {
   vstore_half_rte(x, at, (__global half *)to);
 #else
   to[at] = brain_from_float(x);
+#endif
+}
+
+// Stores the first `left` of four elements that follow one another, all of them where left is 4 or more.
+SHARED void store_four(__global storage_t *to, long at, float4 four, int left) {
+#ifdef ALIGNED
+  (void)left;
+  *(__global storage4_t *)(to + at) = storage_from_four(four);
+#else
+  store_element(to, at, four.x);
+  if (left > 1) store_element(to, at + 1, four.y);
+  if (left > 2) store_element(to, at + 2, four.z);
+  if (left > 3) store_element(to, at + 3, four.w);
 #endif
 }
 

@@ -10,6 +10,9 @@ static const unsigned char common[] = {
 static const unsigned char fused_cpu[] = {
 #embed "../../Kernels/fused_cpu.cl" if_empty('\n')
 };
+static const unsigned char fused_gpu[] = {
+#embed "../../Kernels/fused_gpu.cl" if_empty('\n')
+};
 static const unsigned char mask_classes[] = {
 #embed "../../Kernels/mask_classes.cl" if_empty('\n')
 };
@@ -38,7 +41,7 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(common), ROW(fused_cpu), ROW(mask_classes), ROW(modifiers), ROW(online_softmax), ROW(peak),
+    ROW(common), ROW(fused_cpu), ROW(fused_gpu), ROW(mask_classes), ROW(modifiers), ROW(online_softmax), ROW(peak),
     ROW(product), ROW(scores), ROW(softmax), ROW(values),
 };
 

@@ -28,6 +28,7 @@ final class OpenCLExecutor: @unchecked Sendable {
   private let pool: BufferPool
   private var staged: [StagedKernels.Key: StagedKernels] = [:]
   private var fusedCPU: [FusedCPUKernels.Key: FusedCPUKernels] = [:]
+  private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
 
   init(_ device: Device) throws {
     self.device = device
@@ -126,6 +127,13 @@ extension OpenCLExecutor {
       let kernels = try fusedCPU[key] ?? FusedCPUKernels(key, context)
       fusedCPU[key] = kernels
       return try FusedCPUCall(kernels, problem, plan, pool: pool)
+    case .fusedGPU(let tiles):
+      let key = FusedGPUKernels.Key(
+        elementType: problem.elementType, tiles: tiles, headDimension: problem.headDimension,
+        valueDimension: problem.valueDimension, aligned: plan.aligned)
+      let kernels = try fusedGPU[key] ?? FusedGPUKernels(key, context)
+      fusedGPU[key] = kernels
+      return try FusedGPUCall(kernels, problem, plan, pool: pool)
     }
   }
 }

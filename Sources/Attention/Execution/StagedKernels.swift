@@ -42,16 +42,20 @@ final class StagedKernels {
       "-DSOFTMAX_ITEMS=\(tiles.softmaxItems)", "-DSOFTMAX_VECTOR=\(tiles.softmaxVector)", "-DCHUNK=\(tiles.chunk)",
     ]
     if key.aligned { options.append("-DALIGNED") }
-    if let size = subgroupSize(tiles, device) { options.append("-DSUBGROUP=\(size)") }
+    if let size = device.pinnedSubgroupSize(dividing: [tiles.softmaxItems, tiles.groupItems]) {
+      options.append("-DSUBGROUP=\(size)")
+    }
     return options.joined(separator: " ")
   }
+}
 
-  /// The sub-group size to hold the device to: the smallest that divides every work-group. Smaller sub-groups
-  /// have more registers an item: Intel's compilers spill the tiles at 32.
-  static func subgroupSize(_ tiles: StagedTiles, _ device: DeviceInfo) -> Int? {
-    guard device.extensions.contains("cl_intel_subgroups") else { return nil }
-    return [8, 16, 32].first {
-      device.requiredSubgroupSizes.contains($0) && tiles.softmaxItems % $0 == 0 && tiles.groupItems % $0 == 0
+extension DeviceInfo {
+  /// The sub-group size to hold a kernel to: the smallest that divides every work-group; nil where none can be demanded.
+  /// Smaller sub-groups have more registers an item: Intel's compilers spill the tiles at 32.
+  func pinnedSubgroupSize(dividing groups: [Int]) -> Int? {
+    guard extensions.contains("cl_intel_subgroups") else { return nil }
+    return [8, 16, 32].first { size in
+      requiredSubgroupSizes.contains(size) && groups.allSatisfy { $0 % size == 0 }
     }
   }
 }

@@ -4,11 +4,13 @@ public enum KernelTiles: Sendable, Hashable {
   case staged(StagedTiles)
   /// One pass for devices whose work-items are threads with wide vectors.
   case fusedCPU(FusedCPUTiles)
+  /// One pass for devices whose work-items share local memory.
+  case fusedGPU(FusedGPUTiles)
 
   public var kernel: KernelChoice {
     switch self {
     case .staged: .staged
-    case .fusedCPU: .fused
+    case .fusedCPU, .fusedGPU: .fused
     }
   }
 
@@ -17,6 +19,7 @@ public enum KernelTiles: Sendable, Hashable {
     switch self {
     case .staged(let tiles): tiles.tileRows
     case .fusedCPU(let tiles): tiles.tileRows
+    case .fusedGPU(let tiles): tiles.tileRows
     }
   }
 
@@ -25,6 +28,7 @@ public enum KernelTiles: Sendable, Hashable {
     switch self {
     case .staged(let tiles): tiles.tileColumns
     case .fusedCPU(let tiles): tiles.tileKeys
+    case .fusedGPU(let tiles): tiles.tileKeys
     }
   }
 
@@ -53,7 +57,9 @@ public enum KernelTiles: Sendable, Hashable {
     let fused: [KernelTiles] =
       switch device.deviceClass {
       case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
-      case .gpu, .reference: []
+      case .gpu:
+        FusedGPUTiles.candidates(width: max(problem.headDimension, problem.valueDimension)).map(KernelTiles.fusedGPU)
+      case .reference: []
       }
     return kernel == .fused ? fused : fused + staged
   }
@@ -63,6 +69,8 @@ public enum KernelTiles: Sendable, Hashable {
     switch self {
     case .staged(let tiles): tiles.fit(device)
     case .fusedCPU(let tiles): tiles.localBytes(problem) <= device.localMemory
+    case .fusedGPU(let tiles):
+      tiles.groupItems <= device.maxWorkGroupSize && tiles.localBytes(problem) <= device.localMemory
     }
   }
 }
@@ -72,6 +80,7 @@ extension KernelTiles: CustomStringConvertible {
     switch self {
     case .staged(let tiles): "\(tiles)"
     case .fusedCPU(let tiles): "\(tiles)"
+    case .fusedGPU(let tiles): "\(tiles)"
     }
   }
 }

@@ -4,7 +4,8 @@ public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
   case auto
   /// QKᵀ, masked softmax and weighted V as three kernels.
   case staged
-  /// One pass over the keys, no score matrix in memory.
+  /// One pass over the keys, no score matrix in memory. A call that asks for weights or scores gets the staged kernels,
+  /// which make them.
   case fused
 }
 
@@ -15,10 +16,6 @@ extension AttentionPlan {
   ///   ``AttentionError/noDevice(requested:available:)`` where there is no device.
   public init(_ problem: AttentionProblem, devices: [DeviceProfile], kernel: KernelChoice = .auto) throws {
     guard !devices.isEmpty else { throw AttentionError.noDevice(requested: "none", available: []) }
-    guard kernel != .fused || !problem.outputs.needsScoreMatrix else {
-      throw AttentionError.invalid(
-        argument: "kernel", found: "fused, and weights or scores asked for", expected: "staged, which makes them")
-    }
     parts = try Self.split(heads: problem.headCount, between: devices).map { device, heads in
       guard device.deviceClass != .reference else { return Part(device: device, heads: heads, work: .reference) }
       return Part(

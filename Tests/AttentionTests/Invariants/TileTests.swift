@@ -9,6 +9,7 @@ struct TileTests {
     [DeviceProfile.DeviceClass.gpu, .cpu].flatMap { deviceClass in
       StagedTiles.candidates(for: deviceClass).map { Choice(deviceClass: deviceClass, tiles: .staged($0)) }
     }
+    + FusedGPUTiles.candidates(width: 1).map { Choice(deviceClass: .gpu, tiles: .fusedGPU($0)) }
     + [4, 8, 16].flatMap { width in
       FusedCPUTiles.candidates(vectorWidth: width).map { Choice(deviceClass: .cpu, tiles: .fusedCPU($0)) }
     }
@@ -35,6 +36,7 @@ struct TileTests {
     let first = [
       StagedTiles.candidates(for: choice.deviceClass).first.map(KernelTiles.staged),
       FusedCPUTiles.candidates(vectorWidth: 8).first.map(KernelTiles.fusedCPU),
+      FusedGPUTiles.candidates(width: 1).first.map(KernelTiles.fusedGPU),
     ]
     return first.contains(choice.tiles) ? ElementType.storageTypes : [.float32]
   }
@@ -94,7 +96,9 @@ struct TileTests {
     let engine = try device.engine()
     let problem = try AttentionProblem(call)
     let profile = choice.profile(try #require(engine.devices.first), problem)
-    guard choice.tiles.fit(problem, profile) else { return nil }
+    guard KernelTiles.candidates(for: problem, on: profile, kernel: choice.tiles.kernel).contains(choice.tiles),
+      choice.tiles.fit(problem, profile)
+    else { return nil }
     let plan = try AttentionPlan(problem, devices: [profile], kernel: choice.tiles.kernel)
     #expect(plan.tiles == [choice.tiles])
     do {

@@ -96,6 +96,7 @@ struct PlanPropertyTests {
         let matrix = block.heads.count * block.sliceRows
         let chunks = (block.scoreStride + tiles.chunk - 1) / tiles.chunk
         scratch += [("scores", matrix * block.scoreStride * 4), ("parts", matrix * chunks * 8)]
+      case .fusedGPU: break
       case .fusedCPU(let tiles):
         for head in keyHeads {
           // Whole tiles of keys, whole panels of value columns.

@@ -1,0 +1,97 @@
+import OpenCL
+
+/// The fused kernel of GPU-class devices, built for one device, element type, dimensions and set of tiles.
+final class FusedGPUKernels {
+  struct Key: Hashable {
+    let elementType: ElementType
+    let tiles: FusedGPUTiles
+    let headDimension: Int
+    let valueDimension: Int
+    let aligned: Bool
+  }
+
+  let tiles: FusedGPUTiles
+  let classifyMask: Kernel
+  let fused: Kernel
+
+  /// Work-items that classify a tile of the mask.
+  let classifyItems: Int
+
+  static let sources = ["common", "modifiers", "online_softmax", "fused_gpu", "mask_classes"]
+
+  /// Builds the kernels, or loads them from the cache.
+  ///
+  /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups.
+  init(_ key: Key, _ context: Context) throws {
+    tiles = key.tiles
+    classifyItems = min(64, key.tiles.groupItems)
+    var options =
+      [
+        "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DSCORE_WIDTH=1",
+        "-DHEAD_DIMENSION=\(key.headDimension)", "-DVALUE_DIMENSION=\(key.valueDimension)",
+        "-DCLASSIFY_ITEMS=\(classifyItems)",
+      ] + key.tiles.options
+    if key.aligned { options.append("-DALIGNED") }
+    let info = context.device.info
+    if let size = info.pinnedSubgroupSize(dividing: [key.tiles.groupItems]) { options.append("-DSUBGROUP=\(size)") }
+    let program = try Program(context, sources: Self.sources, options: options.joined(separator: " "))
+    classifyMask = try Kernel(program, "classify_mask")
+    fused = try Kernel(program, "fused_gpu")
+    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
+      throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
+    }
+  }
+}
+
+/// The fused kernel of a GPU-class device at work on one call.
+final class FusedGPUCall: CallKernels {
+  let scratch: [Buffer]
+  fileprivate let kernels: FusedGPUKernels
+  fileprivate let mask: MaskRows
+  fileprivate var maskClasses: Buffer { scratch[0] }
+
+  init(_ kernels: FusedGPUKernels, _ problem: AttentionProblem, _ plan: DevicePlan, pool: BufferPool) throws {
+    self.kernels = kernels
+    scratch = try pool.take(MaskRows.classCount(problem, plan), MaskRows.byteCount(problem, plan))
+    mask = MaskRows(scratch[1])
+  }
+
+  func makePass(_ contents: BlockContents) throws -> any BlockPass { FusedGPUPass(contents: contents, shared: self) }
+}
+
+/// The fused kernel of one block: for each slice, classify its mask → attention.
+private struct FusedGPUPass: BlockPass {
+  let contents: BlockContents
+  let shared: FusedGPUCall
+
+  var buffers: [Buffer] { [] }
+
+  func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {
+    var last: Event?
+    for slice in contents.block.slices { last = try enqueueSlice(slice, after: uploaded) }
+    return last
+  }
+
+  private func enqueueSlice(_ slice: Range<Int>, after uploaded: Event?) throws -> Event {
+    let (problem, kernels, operands) = (contents.problem, shared.kernels, contents.buffers)
+    let tiles = kernels.tiles
+    if try shared.mask.enqueueWrite(slice, of: contents) {
+      try contents.enqueueMaskClasses(
+        kernels.classifyMask, items: kernels.classifyItems, slice: slice, mask: shared.mask.buffer,
+        classes: shared.maskClasses, tiles: .fusedGPU(tiles))
+    }
+    let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
+    var arguments = ArgumentList(kernels.fused)
+    try arguments.add(operands.heads, operands.query, operands.key, operands.value)
+    try arguments.add(shared.mask.buffer, shared.maskClasses, operands.blockMask, operands.output, operands.logSumExp)
+    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), Int32(contents.records.count))
+    try arguments.add(Int32(problem.usesSinks ? 1 : 0))
+    try arguments.add(problem.scale, problem.softcap ?? 0)
+    try arguments.add(problem.mask)
+    try arguments.add(Int32(roundedUp(problem.keyLength, to: tiles.tileKeys) / tiles.tileKeys))
+    try arguments.add(problem.blockMask)
+    return try contents.queues.compute.enqueue(
+      kernels.fused, groups: [contents.records.count, rowTiles], items: tiles.groupItems,
+      waitingFor: [uploaded].compactMap { $0 })
+  }
+}
