@@ -87,7 +87,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def markdown(result: dict, found: list[Verdict]) -> str:
-    peaks, judged = result["peaks"], not result["quick"]
+    peaks, judged = result["peaks"], result["judged"]
     text = ["# Comparison", "", "Made by `Benchmarks/compare.py`; not to be edited.", "", "## Machine", ""]
     text += [f"- {name}: {value}" for name, value in result["machine"].items()]
     text += [

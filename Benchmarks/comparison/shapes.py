@@ -70,6 +70,7 @@ class ShapeSet:
 # What the peers compute too; the others are our own affair and are done in `ours.py`.
 PEER_SETS = ["prefill-d64", "prefill-d128", "small"]
 OWN_SETS = ["window", "memory", "startup", "overhead"]
+LENGTHS = [512, 1024, 2048, 4096]
 FRACTION_BAR = 0.75  # of the float32 peak: D 64, not causal, the longest
 FRACTION_LENGTH = 4096
 WINDOW_BAR = 40.0
