@@ -7,6 +7,9 @@
 static const unsigned char common[] = {
 #embed "../../Kernels/common.cl" if_empty('\n')
 };
+static const unsigned char insight[] = {
+#embed "../../Kernels/insight.cl" if_empty('\n')
+};
 static const unsigned char modifiers[] = {
 #embed "../../Kernels/modifiers.cl" if_empty('\n')
 };
@@ -26,7 +29,7 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(common), ROW(modifiers), ROW(product), ROW(scores), ROW(softmax), ROW(values),
+    ROW(common), ROW(insight), ROW(modifiers), ROW(product), ROW(scores), ROW(softmax), ROW(values),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

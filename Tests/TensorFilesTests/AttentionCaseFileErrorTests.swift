@@ -40,6 +40,8 @@ import Testing
     (#"{"window": [-1, 0]}"#, "window", "[-1, 0]"),
     (#"{"window": ["1", 0]}"#, "window", "the string"),
     (#"{"window": [true, 0]}"#, "window", "true"),
+    (#"{"top_k": "8"}"#, "top_k", "the string"),
+    (#"{"top_k": 1.5}"#, "top_k", "1.5"),
     (#"{"outputs": "output"}"#, "outputs", "the string"),
     (#"{"outputs": []}"#, "outputs", "[]"),
     (#"{"outputs": ["output", 1]}"#, "outputs", "1"),

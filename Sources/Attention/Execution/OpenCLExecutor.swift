@@ -27,6 +27,7 @@ final class OpenCLExecutor: @unchecked Sendable {
   private let queues: DeviceQueues
   private let pool: BufferPool
   private var kernels: [StagedKernels.Key: StagedKernels] = [:]
+  private var insightKernels: [StagedKernels.Key: InsightKernels] = [:]
 
   init(_ device: Device) throws {
     self.device = device
@@ -57,7 +58,7 @@ final class OpenCLExecutor: @unchecked Sendable {
         let block = pipeline.begin(block)
         try block.enqueueUpload()
         try block.enqueueCompute(results)
-        try block.enqueueDownload()
+        try block.enqueueDownload(results)
       }
       while !pipeline.underWay.isEmpty { progress(try pipeline.finishFirst()) }
     }
@@ -82,7 +83,7 @@ final class OpenCLExecutor: @unchecked Sendable {
           try queues.compute.finish()
           seconds[repetition] += (ContinuousClock.now - start) / .seconds(1)
         }
-        try block.enqueueDownload()
+        try block.enqueueDownload(results)
         _ = try pipeline.finishFirst()
       }
     }
@@ -99,11 +100,13 @@ final class OpenCLExecutor: @unchecked Sendable {
       let key = StagedKernels.Key(elementType: problem.elementType, tiles: plan.tiles, aligned: plan.aligned)
       let kernels = try kernels[key] ?? StagedKernels(key, context)
       self.kernels[key] = kernels
+      let insight = problem.outputs.needsInsight ? try insightKernels[key] ?? InsightKernels(key, context) : nil
+      if let insight { insightKernels[key] = insight }
       let scratch = try SliceScratch(problem, plan, pool: pool)
       var pipeline = Pipeline { block in
         StagedBlock(
-          call, problem, plan, block, results: results, kernels: kernels, queues: self.queues, pool: self.pool,
-          scratch: scratch)
+          call, problem, plan, block, results: results, kernels: kernels, insight: insight, queues: self.queues,
+          pool: self.pool, scratch: scratch)
       }
       defer {
         queues.drain()

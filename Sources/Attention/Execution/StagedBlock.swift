@@ -10,6 +10,7 @@ final class StagedBlock {
   private let queues: DeviceQueues
   private let pool: BufferPool
   private let scratch: SliceScratch
+  private let insight: InsightPass?
 
   private var records: [HeadRecord] = []
   /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
@@ -41,11 +42,16 @@ final class StagedBlock {
     var logSumExp: Buffer { all[5] }
 
     init(_ all: [Buffer]) { self.all = all }
+
+    var insightOperands: InsightPass.Operands {
+      InsightPass.Operands(heads: heads, query: query, key: key, logSumExp: logSumExp)
+    }
   }
 
   init(
     _ call: AttentionCall, _ problem: AttentionProblem, _ plan: StagedPlan, _ block: StagedPlan.Block,
-    results: ResultBuffers, kernels: StagedKernels, queues: DeviceQueues, pool: BufferPool, scratch: SliceScratch
+    results: ResultBuffers, kernels: StagedKernels, insight: InsightKernels?, queues: DeviceQueues, pool: BufferPool,
+    scratch: SliceScratch
   ) {
     self.call = call
     self.problem = problem
@@ -55,6 +61,7 @@ final class StagedBlock {
     self.queues = queues
     self.pool = pool
     self.scratch = scratch
+    self.insight = InsightPass(problem, heads: block.heads, kernels: insight, queues: queues, pool: pool)
     describeHeads(results)
   }
 
@@ -127,6 +134,7 @@ final class StagedBlock {
         records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
         outputElements * size, logSumExpElements * MemoryLayout<Float>.stride))
     self.buffers = buffers
+    try insight?.allocate()
     let table = try TensorStorage(byteCount: records.count * MemoryLayout<HeadRecord>.stride)
     records.withUnsafeBytes { table.bytes.copyMemory(from: $0) }
     staging.append(table)
@@ -146,7 +154,7 @@ final class StagedBlock {
     guard let buffers else { return }
     let pass = StagedPass(
       call: call, problem: problem, tiles: plan.tiles, block: block, records: records, maskPlanes: maskPlanes,
-      kernels: kernels, queues: queues, buffers: buffers, scratch: scratch)
+      kernels: kernels, queues: queues, buffers: buffers, scratch: scratch, insight: insight)
     for slice in block.slices { computed = try pass.enqueue(slice, after: uploaded, results) }
     try queues.compute.flush()
   }
@@ -154,7 +162,7 @@ final class StagedBlock {
   // MARK: Results
 
   /// Starts bringing the results to the host.
-  func enqueueDownload() throws {
+  func enqueueDownload(_ results: ResultBuffers) throws {
     guard let buffers else { return }
     let events = [computed].compactMap { $0 }
     for (rows, buffer) in [(output, buffers.output), (logSumExp, buffers.logSumExp)] where rows.byteCount > 0 {
@@ -162,6 +170,7 @@ final class StagedBlock {
         gathered.append((rows, storage))
       }
     }
+    try insight?.enqueueDownload(results, waitingFor: events)
     downloaded = try queues.download.enqueueMarker(waitingFor: events)
     try queues.download.flush()
   }
@@ -177,6 +186,7 @@ final class StagedBlock {
   func release() {
     gathered = []
     staging = []
+    insight?.release()
     if let buffers { pool.put(buffers.all) }
     buffers = nil
   }

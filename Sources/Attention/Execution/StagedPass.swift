@@ -14,6 +14,7 @@ struct StagedPass {
   let queues: DeviceQueues
   let buffers: StagedBlock.Buffers
   let scratch: SliceScratch
+  let insight: InsightPass?
 
   /// Starts a slice; the event is that of its last kernel.
   func enqueue(_ slice: Range<Int>, after uploaded: Event?, _ results: ResultBuffers) throws -> Event {
@@ -23,8 +24,8 @@ struct StagedPass {
     let scoresRead = try results.scores.map { try enqueueRead($0, slice, waitingFor: scored) }
     let normalized = try enqueueSoftmax(slice, mask, after: [scoresRead].compactMap { $0 })
     scratch.lastRead = try results.weights.map { try enqueueRead($0, slice, waitingFor: normalized) }
-    guard problem.outputs.contains(.output) else { return normalized }
-    return try enqueueValues(slice, mask)
+    let last = problem.outputs.contains(.output) ? try enqueueValues(slice, mask) : normalized
+    return try insight?.enqueue(slice, buffers.insightOperands, mask) ?? last
   }
 
   private func enqueueScores(_ slice: Range<Int>, _ mask: MaskArguments, after events: [Event]) throws -> Event {
@@ -151,7 +152,7 @@ extension StagedPlan.Block {
 }
 
 /// What the kernels are told of the mask.
-private struct MaskArguments {
+struct MaskArguments {
   let buffer: Buffer
   let kind: Int32
   let queryStride: Int64
@@ -159,7 +160,7 @@ private struct MaskArguments {
 }
 
 /// Sets a kernel's arguments in order.
-private struct ArgumentList {
+struct ArgumentList {
   private let kernel: Kernel
   private var count = 0
 

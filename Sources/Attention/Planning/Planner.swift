@@ -132,6 +132,7 @@ private struct BlockBuilder {
     var keyBytes = 0
     var valueBytes = 0
     var outputBytes = 0
+    var insight: InsightExtent
     var lastKeyHead = -1
 
     init(_ builder: BlockBuilder, head: Int) {
@@ -139,6 +140,7 @@ private struct BlockBuilder {
       tiles = builder.tiles
       scoreStride = tiles.tileColumns
       bytesAnElement = problem.elementType.byteCount
+      insight = InsightExtent(problem)
       add(head: head)
     }
 
@@ -152,6 +154,7 @@ private struct BlockBuilder {
       let sequence = problem.sequences[head / problem.queryHeads]
       let keyHead = head / problem.groupSize
       let ownStride = max(tiles.tileColumns, roundedUp(sequence.keyLength, to: tiles.tileColumns))
+      insight.add(sequence)
       queryLength = max(queryLength, sequence.queryLength)
       scoreStride = max(scoreStride, ownStride)
       elements += roundedUp(sequence.queryLength, to: tiles.tileRows) * ownStride
@@ -165,8 +168,8 @@ private struct BlockBuilder {
     }
 
     var paddedRows: Int { roundedUp(max(1, queryLength), to: tiles.tileRows) }
-    var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes }
-    var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes) }
+    var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes + insight.byteCount }
+    var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes, insight.largestBuffer) }
 
     /// Scores, the softmax's parts, and the mask's rows.
     func scoreBytes(rows: Int, heads: Int) -> Int {

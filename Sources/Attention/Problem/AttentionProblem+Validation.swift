@@ -24,6 +24,7 @@ extension AttentionProblem {
     scale = try Self.checked(scale: call.scale, headDimension: shapes.headDimension)
     softcap = try Self.checked(softcap: call.softcap)
     outputs = call.returning
+    topKeyCount = try Self.checked(topKeyCount: call.topKeyCount)
     self.sequences = sequences
     self.queryLength = dense ? shapes.queryRows : queryLength
     self.keyLength = keyLength
@@ -45,7 +46,7 @@ extension AttentionProblem {
         call.layout, heads: shapes.queryHeads, rows: shapes.queryRows, width: shapes.valueDimension),
       pastLength: shapes.pastLength, pastKey: past?.key, pastValue: past?.value, paging: paging)
     // Every later size is a product of these: none may overflow.
-    for outputs in [[batch, queryHeads, self.queryLength, keyLength, 8], outputShape + [8]] {
+    for outputs in [scoreShape + [8], topKeyShape + [8], outputShape + [8]] {
       _ = try Tensor.byteCount(shape: outputs, elementType: .float64)
     }
   }
@@ -53,7 +54,8 @@ extension AttentionProblem {
   /// A description of a plain problem of equal lengths in layout `bhsd`, for plans and benchmarks without data.
   public init(
     batch: Int, queryHeads: Int, keyValueHeads: Int, queryLength: Int, keyLength: Int, headDimension: Int,
-    valueDimension: Int, elementType: ElementType, mask: AttentionMask = .none, outputs: AttentionOutputs = .output
+    valueDimension: Int, elementType: ElementType, mask: AttentionMask = .none, outputs: AttentionOutputs = .output,
+    topKeyCount: Int = 8
   ) throws {
     let shapes = try OperandShapes(
       batch: batch, queryHeads: queryHeads, keyValueHeads: keyValueHeads, queryRows: queryLength, keyRows: keyLength,
@@ -69,6 +71,7 @@ extension AttentionProblem {
     scale = try Self.checked(scale: nil, headDimension: headDimension)
     softcap = nil
     self.outputs = outputs
+    self.topKeyCount = try Self.checked(topKeyCount: topKeyCount)
     sequences = (0..<batch).map { _ in
       AttentionSequence(queryLength: queryLength, keyLength: keyLength, mask: mask)
     }
@@ -84,7 +87,9 @@ extension AttentionProblem {
     operands = OperandLayout(
       query: shapes.query, key: shapes.key, value: shapes.value,
       output: RowLayout(.bhsd, heads: queryHeads, rows: queryLength, width: valueDimension))
-    _ = try Tensor.byteCount(shape: [batch, queryHeads, queryLength, keyLength, 8], elementType: .float64)
+    for outputs in [scoreShape + [8], topKeyShape + [8]] {
+      _ = try Tensor.byteCount(shape: outputs, elementType: .float64)
+    }
   }
 
   private static func checked(scale: Float?, headDimension: Int) throws -> Float {
@@ -101,6 +106,15 @@ extension AttentionProblem {
       throw AttentionError.invalid(argument: "softcap", found: "\(softcap)", expected: "a finite number above 0")
     }
     return softcap
+  }
+
+  private static func checked(topKeyCount: Int) throws -> Int {
+    let counts = AttentionCall.topKeyCounts
+    guard counts.contains(topKeyCount) else {
+      throw AttentionError.invalid(
+        argument: "top_k", found: "\(topKeyCount)", expected: "\(counts.lowerBound) to \(counts.upperBound)")
+    }
+    return topKeyCount
   }
 
   private static func checked(perHead values: [Float]?, named name: String, heads: Int) throws -> Bool {

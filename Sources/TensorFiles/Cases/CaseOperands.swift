@@ -24,6 +24,7 @@ struct CaseOperands {
     call.softcap = options.softcap
     call.mask = options.mask
     call.returning = options.outputs
+    call.topKeyCount = options.topKeyCount ?? call.topKeyCount
     call.mask.tensor = try tensor(.mask)
     call.alibiSlopes = try perHead(.alibiSlopes)
     call.sinks = try perHead(.sinks)

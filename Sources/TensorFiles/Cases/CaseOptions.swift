@@ -7,12 +7,13 @@ struct CaseOptions {
   private(set) var softcap: Float?
   private(set) var mask = AttentionMask.none
   private(set) var outputs: AttentionOutputs = .output
+  private(set) var topKeyCount: Int?
 
   /// - Throws: ``TensorFileError`` for an unknown key or value, or one of the wrong type. Whether the numbers make sense
   ///   together is for ``AttentionProblem`` to say.
   init(_ file: Safetensors) throws {
     let object = try MetadataObject("attention", of: file)
-    try object.allowOnly(["layout", "causal", "query_offset", "scale", "softcap", "window", "outputs"])
+    try object.allowOnly(["layout", "causal", "query_offset", "scale", "softcap", "window", "outputs", "top_k"])
 
     layout = try object.read("layout", expected: TensorLayout.allCases.map(\.rawValue).alternatives) {
       $0.asString.flatMap(TensorLayout.init)
@@ -32,6 +33,7 @@ struct CaseOptions {
     mask.windowLeft = window?.left
     mask.windowRight = window?.right
 
+    topKeyCount = try object.read("top_k", expected: "an integer") { $0.asInteger }
     let names = try object.read("outputs", expected: "an array of one or more names") { value -> [String]? in
       guard let values = value.asArray, !values.isEmpty else { return nil }
       let names = values.compactMap(\.asString)

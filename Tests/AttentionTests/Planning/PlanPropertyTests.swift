@@ -90,8 +90,13 @@ struct PlanPropertyTests {
       let mask = problem.mask.map {
         planes.count * $0.planeElements(rows: block.sliceRows, keys: problem.keyLength) * $0.elementType.byteCount
       }
-      buffers = [query, key, value, output, scores, ("mask", mask ?? 0)]
-      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4
+      let lengths = block.heads.map { problem.sequences[$0 / problem.queryHeads] }
+      let lists = problem.outputs.contains(.topKeys) ? block.heads.count * problem.topKeyCount * 4 : 0
+      let list = ("top keys", lists * (lengths.map(\.queryLength).max() ?? 0))
+      let sums = problem.outputs.contains(.received) ? block.heads.count * 4 : 0
+      let received = ("received", sums * (lengths.map(\.keyLength).max() ?? 0))
+      buffers = [query, key, value, output, scores, ("mask", mask ?? 0), list, received]
+      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4 + 2 * list.1 + received.1
       self.scores = scores.1 + matrix * chunks * 8 + (mask ?? 0)
     }
   }
@@ -137,6 +142,8 @@ struct PlanPropertyTests {
       let type = MaskTensorTests.types.randomElement(using: &numbers) ?? .bool
       call.mask = .tensor(try Tensor(zeros: shape, elementType: type))
     }
+    call.returning = [.output, .topKeys, .received, [.topKeys, .received]].randomElement(using: &numbers) ?? .output
+    call.topKeyCount = Int.random(in: AttentionCall.topKeyCounts, using: &numbers)
     return try AttentionProblem(call)
   }
 }
