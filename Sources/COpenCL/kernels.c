@@ -16,6 +16,9 @@ static const unsigned char fused_gpu[] = {
 static const unsigned char mask_classes[] = {
 #embed "../../Kernels/mask_classes.cl" if_empty('\n')
 };
+static const unsigned char insight[] = {
+#embed "../../Kernels/insight.cl" if_empty('\n')
+};
 static const unsigned char modifiers[] = {
 #embed "../../Kernels/modifiers.cl" if_empty('\n')
 };
@@ -41,8 +44,8 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(common), ROW(fused_cpu), ROW(fused_gpu), ROW(mask_classes), ROW(modifiers), ROW(online_softmax), ROW(peak),
-    ROW(product), ROW(scores), ROW(softmax), ROW(values),
+    ROW(common), ROW(fused_cpu), ROW(fused_gpu), ROW(insight), ROW(mask_classes), ROW(modifiers), ROW(online_softmax),
+    ROW(peak), ROW(product), ROW(scores), ROW(softmax), ROW(values),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

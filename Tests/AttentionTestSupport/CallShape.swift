@@ -70,7 +70,7 @@ package struct CallShape: Sendable, CustomStringConvertible {
 
 extension AttentionOutputs {
   /// Every result.
-  package static let all: AttentionOutputs = [.output, .logSumExp, .weights, .scores]
+  package static let all: AttentionOutputs = [.output, .logSumExp, .weights, .scores, .topKeys, .received]
 }
 
 extension ElementType {

@@ -6,11 +6,12 @@ import Attention
 /// |---|---|
 /// | output | 2 × the error of naive attention in the storage type + 1e-5 |
 /// | log-sum-exp, scores | 1e-5 · max(1, \|expected\|) |
-/// | weights | 1e-5 |
+/// | weights, weights of the most attended keys | 1e-5 |
+/// | attention received | 1e-5 · max(1, \|expected\|) |
 ///
 /// NaN must meet NaN, and an infinity the same infinity.
 package struct Expectation: Sendable {
-  /// All four results, in float32 whatever the call's type.
+  /// All results, in float32 whatever the call's type.
   package let results: AttentionResult
   /// The largest error of naive attention in the storage type; 0 where it is not known.
   package let naiveError: Double
@@ -41,11 +42,15 @@ package struct Expectation: Sendable {
       (.logSumExp, "log-sum-exp", result.logSumExp, results.logSumExp, Bound(1e-5, growsWithMagnitude: true)),
       (.weights, "weights", result.weights, results.weights, Bound(1e-5)),
       (.scores, "scores", result.scores, results.scores, Bound(1e-5, growsWithMagnitude: true)),
+      (.topKeys, "top weights", result.topWeights, results.topWeights, Bound(1e-5)),
+      (.received, "received", result.received, results.received, Bound(1e-5, growsWithMagnitude: true)),
     ]
-    return parts.compactMap { output, name, found, expected, bound in
+    let lists = outputs.contains(.topKeys) ? TopKeyLists.faults(of: result, expected: results) : []
+    let misses = parts.compactMap { output, name, found, expected, bound in
       guard outputs.contains(output) else { return found == nil ? nil : "\(name) was not asked for" }
       return mismatch(name, found, expected, bound)
     }
+    return misses + lists
   }
 }
 

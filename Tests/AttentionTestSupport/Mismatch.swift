@@ -60,7 +60,8 @@ extension AttentionResult {
     [
       ("output", output, other.output), ("log-sum-exp", logSumExp, other.logSumExp),
       ("weights", weights, other.weights),
-      ("scores", scores, other.scores),
+      ("scores", scores, other.scores), ("top keys", topKeys, other.topKeys),
+      ("top weights", topWeights, other.topWeights), ("received", received, other.received),
     ].compactMap { name, left, right in left?.bits == right?.bits ? nil : name }
   }
 }

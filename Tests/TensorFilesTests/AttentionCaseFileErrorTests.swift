@@ -44,6 +44,8 @@ import Testing
     (#"{"block_size": [16]}"#, "block_size", "[16]"),
     (#"{"block_size": [16, 0]}"#, "block_size", "[16, 0]"),
     (#"{"block_size": [16, null]}"#, "block_size", "[16, null]"),
+    (#"{"top_k": "8"}"#, "top_k", "the string"),
+    (#"{"top_k": 1.5}"#, "top_k", "1.5"),
     (#"{"outputs": "output"}"#, "outputs", "the string"),
     (#"{"outputs": []}"#, "outputs", "[]"),
     (#"{"outputs": ["output", 1]}"#, "outputs", "1"),

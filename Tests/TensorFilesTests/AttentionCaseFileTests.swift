@@ -34,7 +34,8 @@ import Testing
     let builder = try CaseBuilder(
       attention: #"""
         {"layout": "bhsd", "causal": "lower_right", "query_offset": -2, "scale": -0.125, "softcap": 50,
-         "window": [128, 0], "outputs": ["log_sum_exp", "weights", "scores", "output"]}
+         "window": [128, 0], "outputs": ["log_sum_exp", "weights", "scores", "output", "received"],
+         "top_k": 3}
         """#)
     let call = try builder.read(in: folder).call
     #expect(call.layout == .bhsd)
@@ -44,7 +45,8 @@ import Testing
     #expect(call.softcap == 50)
     #expect(call.mask.windowLeft == 128)
     #expect(call.mask.windowRight == 0)
-    #expect(call.returning == [.output, .logSumExp, .weights, .scores])
+    #expect(call.returning == [.output, .logSumExp, .weights, .scores, .received])
+    #expect(call.topKeyCount == 3)
   }
 
   private typealias Alignment = AttentionMask.CausalAlignment

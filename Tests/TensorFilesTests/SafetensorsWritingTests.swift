@@ -116,11 +116,13 @@ import Testing
   @Test func writesWhatACallReturned() throws {
     let result = AttentionResult(
       output: try Tensor([1, 2], shape: [1, 1, 1, 2], as: .float16), logSumExp: try Tensor([3], shape: [1, 1, 1]),
-      weights: try Tensor([1], shape: [1, 1, 1, 1]), scores: try Tensor([4], shape: [1, 1, 1, 1]))
+      weights: try Tensor([1], shape: [1, 1, 1, 1]), scores: try Tensor([4], shape: [1, 1, 1, 1]),
+      topWeights: try Tensor([5], shape: [1, 1, 1, 1]), received: try Tensor([6], shape: [1, 1, 1]))
     try Safetensors.write(result, metadata: ["group": "g"], to: folder.file("a"))
     let file = try Safetensors(path: folder.file("a"))
     #expect(file.metadata == ["group": "g"])
-    #expect(file.entries.map(\.name) == ["log_sum_exp", "output", "scores", "weights"])
+    #expect(file.entries.map(\.name) == ["log_sum_exp", "output", "received", "scores", "top_weights", "weights"])
+    #expect(try file.tensor("received").floats() == [6])
     #expect(try file.tensor("output").elementType == .float16)
     #expect(try file.tensor("scores").floats() == [4])
 

@@ -45,6 +45,13 @@ public struct AttentionCall: Sendable {
   /// The results to return.
   public var returning: AttentionOutputs = .output
 
+  /// How many keys ``AttentionOutputs/topKeys`` lists for each query: one of ``topKeyCounts``, more than there are keys
+  /// among them.
+  public var topKeyCount = 8
+
+  /// What ``topKeyCount`` may be.
+  public static let topKeyCounts = 1...64
+
   /// A call on three tensors.
   public init(query: Tensor, key: Tensor, value: Tensor, layout: TensorLayout = .bhsd) {
     operands = .separate(query: query, key: key, value: value)

@@ -12,8 +12,18 @@ public struct AttentionOutputs: OptionSet, Sendable, Hashable {
   /// The logits after scale, softcap, ALiBi and masks: float32 `[B, Hq, Lq, Lk]`; −∞ for a hidden key.
   public static let scores = AttentionOutputs(rawValue: 8)
 
+  /// The ``AttentionCall/topKeyCount`` most attended keys of each query and their weights `P`, most attended first, without
+  /// making the score matrix a result: memory is `O(L · k)`. ``AttentionResult/topKeys`` and
+  /// ``AttentionResult/topWeights``.
+  public static let topKeys = AttentionOutputs(rawValue: 16)
+  /// The attention that each key receives from all queries of a head, `Σ_i P[i][j]`: float32 `[B, Hq, Lk]`.
+  public static let received = AttentionOutputs(rawValue: 32)
+
   /// Whether a result is asked for that is as large as the score matrix itself.
   package var needsScoreMatrix: Bool { !isDisjoint(with: [.weights, .scores]) }
+
+  /// Whether the most attended keys or the attention received are asked for.
+  package var needsInsight: Bool { !isDisjoint(with: [.topKeys, .received]) }
 }
 
 /// What a call returned: each result that was asked for, and `nil` for the others.
@@ -26,11 +36,28 @@ public struct AttentionResult: Sendable {
   public var weights: Tensor?
   /// As ``weights``; −∞ for a hidden key and past a sequence.
   public var scores: Tensor?
+  /// Int32 `[B, Hq, Lq, k]`, the longest sequence's length in layout `thd`: the keys of the `k` largest scores, by the weight
+  /// that is returned, largest first, and of equal weights the lower key first. −1 where a query sees fewer than `k` keys.
+  ///
+  /// A key that is visible is listed even where it weighs 0. Where a row's weights are NaN they are all equal: its first `k`
+  /// visible keys.
+  public var topKeys: Tensor?
+  /// Float32, the weights of ``topKeys``; 0 where there is no key.
+  public var topWeights: Tensor?
+  /// Float32 `[B, Hq, Lk]`, the longest sequence's keys in layout `thd`: the sum of each key's weights over the queries; 0
+  /// for a key that no query sees and past a sequence. NaN for a key that is seen by a query whose weights are NaN.
+  public var received: Tensor?
 
-  public init(output: Tensor? = nil, logSumExp: Tensor? = nil, weights: Tensor? = nil, scores: Tensor? = nil) {
+  public init(
+    output: Tensor? = nil, logSumExp: Tensor? = nil, weights: Tensor? = nil, scores: Tensor? = nil,
+    topKeys: Tensor? = nil, topWeights: Tensor? = nil, received: Tensor? = nil
+  ) {
     self.output = output
     self.logSumExp = logSumExp
     self.weights = weights
     self.scores = scores
+    self.topKeys = topKeys
+    self.topWeights = topWeights
+    self.received = received
   }
 }

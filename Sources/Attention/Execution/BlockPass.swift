@@ -11,6 +11,8 @@ struct BlockContents {
   let maskPlanes: [Int]
   let queues: DeviceQueues
   let buffers: BlockBuffers
+  /// What follows a slice's log-sum-exp, where it is asked for.
+  let insight: InsightPass?
 }
 
 /// A block's operands and results on the device.

@@ -125,8 +125,9 @@ private struct FusedCPUPass: BlockPass {
     try arguments.add(problem.mask)
     try arguments.add(Int32(tiles.keyTiles(problem.keyLength)))
     try arguments.add(problem.blockMask)
-    return try contents.queues.compute.enqueue(
+    let attended = try contents.queues.compute.enqueue(
       kernels.fused, groups: [contents.records.count, rowTiles], items: 1, waitingFor: [event].compactMap { $0 })
+    return try contents.insight?.enqueue(slice, contents.buffers, mask: mask.buffer) ?? attended
   }
 
   /// Classifies the tiles of the mask's rows that were just brought over.

@@ -90,8 +90,9 @@ private struct FusedGPUPass: BlockPass {
     try arguments.add(problem.mask)
     try arguments.add(Int32(roundedUp(problem.keyLength, to: tiles.tileKeys) / tiles.tileKeys))
     try arguments.add(problem.blockMask)
-    return try contents.queues.compute.enqueue(
+    let attended = try contents.queues.compute.enqueue(
       kernels.fused, groups: [contents.records.count, rowTiles], items: tiles.groupItems,
       waitingFor: [uploaded].compactMap { $0 })
+    return try contents.insight?.enqueue(slice, contents.buffers, mask: shared.mask.buffer) ?? attended
   }
 }

@@ -9,6 +9,7 @@ final class HeadBlock {
   private let kernels: any CallKernels
   private let queues: DeviceQueues
   private let pool: BufferPool
+  private let insight: InsightPass?
 
   private var records: [HeadRecord] = []
   /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
@@ -33,7 +34,7 @@ final class HeadBlock {
 
   init(
     _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, _ block: DevicePlan.Block,
-    results: ResultBuffers, kernels: any CallKernels, queues: DeviceQueues, pool: BufferPool
+    results: ResultBuffers, kernels: any CallKernels, insight: InsightKernels?, queues: DeviceQueues, pool: BufferPool
   ) {
     self.call = call
     self.problem = problem
@@ -42,6 +43,7 @@ final class HeadBlock {
     self.kernels = kernels
     self.queues = queues
     self.pool = pool
+    self.insight = InsightPass(problem, heads: block.heads, kernels: insight, queues: queues, pool: pool)
     describeHeads(results)
   }
 
@@ -118,11 +120,12 @@ final class HeadBlock {
         records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
         outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
     self.buffers = buffers
+    try insight?.allocate()
     staging.append(try queues.upload.enqueueWrite(records, to: buffers.heads))
     pass = try kernels.makePass(
       BlockContents(
         call: call, problem: problem, block: block, records: records, maskPlanes: maskPlanes, queues: queues,
-        buffers: buffers))
+        buffers: buffers, insight: insight))
     for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
     }
@@ -143,7 +146,7 @@ final class HeadBlock {
   // MARK: Results
 
   /// Starts bringing the results to the host.
-  func enqueueDownload() throws {
+  func enqueueDownload(_ results: ResultBuffers) throws {
     guard let buffers else { return }
     let events = [computed].compactMap { $0 }
     for (rows, buffer) in [(output, buffers.output), (logSumExp, buffers.logSumExp)] where rows.byteCount > 0 {
@@ -151,6 +154,7 @@ final class HeadBlock {
         gathered.append((rows, storage))
       }
     }
+    try insight?.enqueueDownload(results, waitingFor: events)
     downloaded = try queues.download.enqueueMarker(waitingFor: events)
     try queues.download.flush()
   }
@@ -166,6 +170,7 @@ final class HeadBlock {
   func release() {
     gathered = []
     staging = []
+    insight?.release()
     if let buffers { pool.put(buffers.all + (pass?.buffers ?? [])) }
     buffers = nil
     pass = nil

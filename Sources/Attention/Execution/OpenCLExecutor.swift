@@ -29,6 +29,7 @@ final class OpenCLExecutor: @unchecked Sendable {
   private var staged: [StagedKernels.Key: StagedKernels] = [:]
   private var fusedCPU: [FusedCPUKernels.Key: FusedCPUKernels] = [:]
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
+  private var insight: [StagedKernels.Key: InsightKernels] = [:]
 
   init(_ device: Device) throws {
     self.device = device
@@ -59,7 +60,7 @@ final class OpenCLExecutor: @unchecked Sendable {
         let block = pipeline.begin(block)
         try block.enqueueUpload()
         try block.enqueueCompute(results)
-        try block.enqueueDownload()
+        try block.enqueueDownload(results)
       }
       while !pipeline.underWay.isEmpty { progress(try pipeline.finishFirst()) }
     }
@@ -84,7 +85,7 @@ final class OpenCLExecutor: @unchecked Sendable {
           try queues.compute.finish()
           seconds[repetition] += (ContinuousClock.now - start) / .seconds(1)
         }
-        try block.enqueueDownload()
+        try block.enqueueDownload(results)
         _ = try pipeline.finishFirst()
       }
     }
@@ -99,9 +100,11 @@ final class OpenCLExecutor: @unchecked Sendable {
   ) throws {
     try turn.withLock { _ in
       let kernels = try callKernels(problem, plan)
+      let insight = try insightKernels(problem, plan)
       var pipeline = Pipeline { block in
         HeadBlock(
-          call, problem, plan, block, results: results, kernels: kernels, queues: self.queues, pool: self.pool)
+          call, problem, plan, block, results: results, kernels: kernels, insight: insight, queues: self.queues,
+          pool: self.pool)
       }
       defer {
         queues.drain()
@@ -114,6 +117,15 @@ final class OpenCLExecutor: @unchecked Sendable {
 }
 
 extension OpenCLExecutor {
+  /// The kernels of the most attended keys and the attention received, where either is asked for.
+  private func insightKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> InsightKernels? {
+    guard let tiles = plan.insightTiles else { return nil }
+    let key = StagedKernels.Key(elementType: problem.elementType, tiles: tiles, aligned: plan.aligned)
+    let kernels = try insight[key] ?? InsightKernels(key, context)
+    insight[key] = kernels
+    return kernels
+  }
+
   /// The kernels that a plan's tiles stand for, built or found, with memory for one call.
   private func callKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> any CallKernels {
     switch plan.tiles {

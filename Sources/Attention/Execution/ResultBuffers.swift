@@ -4,6 +4,9 @@ package struct ResultBuffers: Sendable {
   package let logSumExp: Tensor?
   package let weights: Tensor?
   package let scores: Tensor?
+  package let topKeys: Tensor?
+  package let topWeights: Tensor?
+  package let received: Tensor?
 
   package init(_ problem: AttentionProblem) throws {
     func tensor(_ wanted: AttentionOutputs, _ shape: [Int], _ elementType: ElementType) throws -> Tensor? {
@@ -13,12 +16,18 @@ package struct ResultBuffers: Sendable {
     logSumExp = try tensor(.logSumExp, problem.logSumExpShape, .float32)
     weights = try tensor(.weights, problem.scoreShape, .float32)
     scores = try tensor(.scores, problem.scoreShape, .float32)
+    topKeys = try tensor(.topKeys, problem.topKeyShape, .int32)
+    topWeights = try tensor(.topKeys, problem.topKeyShape, .float32)
+    received = try tensor(.received, problem.receivedShape, .float32)
+    topKeys?.mutableElements(of: Int32.self).update(repeating: -1)
     // What no head writes lies past a packed sequence, a key length or a block table's last key: hidden.
     scores?.mutableElements(of: Float.self).update(repeating: -.infinity)
   }
 
   package var result: AttentionResult {
-    AttentionResult(output: output, logSumExp: logSumExp, weights: weights, scores: scores)
+    AttentionResult(
+      output: output, logSumExp: logSumExp, weights: weights, scores: scores, topKeys: topKeys, topWeights: topWeights,
+      received: received)
   }
 }
 

@@ -60,8 +60,8 @@ private struct StagedPass: BlockPass {
     let scoresRead = try results.scores.map { try enqueueRead($0, slice, waitingFor: scored) }
     let normalized = try enqueueSoftmax(slice, after: [scoresRead].compactMap { $0 })
     shared.lastRead = try results.weights.map { try enqueueRead($0, slice, waitingFor: normalized) }
-    guard problem.outputs.contains(.output) else { return normalized }
-    return try enqueueValues(slice)
+    let last = problem.outputs.contains(.output) ? try enqueueValues(slice) : normalized
+    return try contents.insight?.enqueue(slice, operands, mask: shared.mask.buffer) ?? last
   }
 
   private func enqueueScores(_ slice: Range<Int>, after events: [Event]) throws -> Event {

@@ -59,6 +59,8 @@ public struct DevicePlan: Sendable, Equatable {
   }
 
   public let tiles: KernelTiles
+  /// The tiles of the products that find the most attended keys and the attention received; nil where neither is asked for.
+  public let insightTiles: StagedTiles?
   /// Whether rows begin at multiples of four elements, which allows whole-vector loads.
   public let aligned: Bool
   public let blocks: [Block]

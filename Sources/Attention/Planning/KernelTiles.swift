@@ -48,12 +48,27 @@ public enum KernelTiles: Sendable, Hashable {
     return tiles
   }
 
+  /// The staged tiles whose product finds the most attended keys: the plan's own, or the best that fit.
+  static func insight(beside tiles: KernelTiles, on device: DeviceProfile) throws -> StagedTiles {
+    if case .staged(let own) = tiles { return own }
+    let fitting = StagedTiles.candidates(for: device.deviceClass).first {
+      !device.rejectedTiles.contains(.staged($0)) && $0.fit(device)
+    }
+    guard let fitting else {
+      throw AttentionError.cannotRun(
+        device: device.identifier, reason: "no tile of the kernels of top_keys and received fits it")
+    }
+    return fitting
+  }
+
   /// What to try, best first. Where the score matrix itself is asked for it has to be made; otherwise one pass is better.
   package static func candidates(
     for problem: AttentionProblem, on device: DeviceProfile, kernel: KernelChoice
   ) -> [KernelTiles] {
     let staged = StagedTiles.candidates(for: device.deviceClass).map(KernelTiles.staged)
     if kernel == .staged || problem.outputs.needsScoreMatrix { return staged }
+    // The attention received is summed tile by tile: slices of a mask must then be whole tiles of that product too.
+    if problem.outputs.needsInsight && problem.mask != nil { return staged }
     let fused: [KernelTiles] =
       switch device.deviceClass {
       case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)

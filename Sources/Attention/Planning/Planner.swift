@@ -49,6 +49,7 @@ extension DevicePlan {
 
   init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile, kernel: KernelChoice) throws {
     tiles = try KernelTiles.best(for: problem, on: device, kernel: kernel)
+    insightTiles = problem.outputs.needsInsight ? try KernelTiles.insight(beside: tiles, on: device) : nil
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
     var builder = BlockBuilder(problem, tiles: tiles, device: device)
     builder.scratchLimit = min(device.maxAllocation, Self.usefulScratchBytes(tiles), device.globalMemory / 4)
@@ -134,6 +135,7 @@ private struct BlockBuilder {
     var keyBytes = 0
     var valueBytes = 0
     var outputBytes = 0
+    var insight: InsightExtent
     var lastKeyHead = -1
     var blockMaskBytes = 0
     var lastBlockPlane = -1
@@ -142,6 +144,7 @@ private struct BlockBuilder {
       problem = builder.problem
       tiles = builder.tiles
       bytesAnElement = problem.elementType.byteCount
+      insight = InsightExtent(problem)
       add(head: head)
     }
 
@@ -154,6 +157,7 @@ private struct BlockBuilder {
     private mutating func add(head: Int) {
       let sequence = problem.sequences[head / problem.queryHeads]
       let keyHead = head / problem.groupSize
+      insight.add(sequence)
       queryLength = max(queryLength, sequence.queryLength)
       if case .staged(let tiles) = tiles {
         let ownStride = max(tiles.tileColumns, roundedUp(sequence.keyLength, to: tiles.tileColumns))
@@ -178,8 +182,8 @@ private struct BlockBuilder {
     }
 
     var paddedRows: Int { roundedUp(max(1, queryLength), to: tiles.tileRows) }
-    var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes + blockMaskBytes }
-    var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes, blockMaskBytes) }
+    var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes + blockMaskBytes + insight.byteCount }
+    var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes, blockMaskBytes, insight.largestBuffer) }
 
     /// Packed keys and values, and for each row of each head its scores, the softmax's parts, and the mask's row.
     func scratchBytes(rows: Int, heads: Int) -> Int {

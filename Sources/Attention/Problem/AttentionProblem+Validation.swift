@@ -15,7 +15,8 @@ extension AttentionProblem {
   /// A description of a plain problem of equal lengths in layout `bhsd`, for plans and benchmarks without data.
   public init(
     batch: Int, queryHeads: Int, keyValueHeads: Int, queryLength: Int, keyLength: Int, headDimension: Int,
-    valueDimension: Int, elementType: ElementType, mask: AttentionMask = .none, outputs: AttentionOutputs = .output
+    valueDimension: Int, elementType: ElementType, mask: AttentionMask = .none, outputs: AttentionOutputs = .output,
+    topKeyCount: Int = 8
   ) throws {
     let shapes = try OperandShapes(
       batch: batch, queryHeads: queryHeads, keyValueHeads: keyValueHeads, queryRows: queryLength, keyRows: keyLength,
@@ -25,7 +26,8 @@ extension AttentionProblem {
       AttentionSequence(queryLength: queryLength, keyLength: keyLength, mask: mask)
     }
     try self.init(
-      shapes, sequences, Options(elementType: elementType, mask: mask, outputs: outputs), queryLength: queryLength,
+      shapes, sequences, Options(elementType: elementType, mask: mask, outputs: outputs, topKeyCount: topKeyCount),
+      queryLength: queryLength,
       keyLength: keyLength)
   }
 
@@ -35,6 +37,7 @@ extension AttentionProblem {
     var layout = TensorLayout.bhsd
     let mask: AttentionMask
     let outputs: AttentionOutputs
+    let topKeyCount: Int
     var scale: Float?
     var softcap: Float?
     var alibiSlopes: [Float]?
@@ -44,6 +47,7 @@ extension AttentionProblem {
   private static func options(of call: AttentionCall) -> Options {
     Options(
       elementType: call.query.elementType, layout: call.layout, mask: call.mask, outputs: call.returning,
+      topKeyCount: call.topKeyCount,
       scale: call.scale, softcap: call.softcap, alibiSlopes: call.alibiSlopes, sinks: call.sinks)
   }
 
@@ -62,6 +66,7 @@ extension AttentionProblem {
     scale = try Self.checked(scale: options.scale, headDimension: shapes.headDimension)
     softcap = try Self.checked(softcap: options.softcap)
     outputs = options.outputs
+    topKeyCount = try Self.checked(topKeyCount: options.topKeyCount)
     self.sequences = sequences
     self.queryLength = queryLength
     self.keyLength = keyLength
@@ -89,7 +94,7 @@ extension AttentionProblem {
       pastLength: shapes.pastLength, pastKey: pastRows(shapes.headDimension),
       pastValue: pastRows(shapes.valueDimension), paging: paging)
     // Every later size is a product of these: none may overflow.
-    for outputs in [target + [8], outputShape + [8]] {
+    for outputs in [target + [8], topKeyShape + [8], outputShape + [8]] {
       _ = try Tensor.byteCount(shape: outputs, elementType: .float64)
     }
   }
@@ -108,6 +113,15 @@ extension AttentionProblem {
       throw AttentionError.invalid(argument: "softcap", found: "\(softcap)", expected: "a finite number above 0")
     }
     return softcap
+  }
+
+  private static func checked(topKeyCount: Int) throws -> Int {
+    let counts = AttentionCall.topKeyCounts
+    guard counts.contains(topKeyCount) else {
+      throw AttentionError.invalid(
+        argument: "top_k", found: "\(topKeyCount)", expected: "\(counts.lowerBound) to \(counts.upperBound)")
+    }
+    return topKeyCount
   }
 
   private static func checked(perHead values: [Float]?, named name: String, heads: Int) throws -> Bool {

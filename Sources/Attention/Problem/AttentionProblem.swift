@@ -16,6 +16,8 @@ public struct AttentionProblem: Sendable, Equatable {
   public let scale: Float
   public let softcap: Float?
   public let outputs: AttentionOutputs
+  /// `k`, the keys listed for each query where the most attended ones are asked for.
+  public let topKeyCount: Int
 
   /// One a batch entry.
   public let sequences: [AttentionSequence]
@@ -53,6 +55,12 @@ public struct AttentionProblem: Sendable, Equatable {
 
   /// The shape of weights and scores, and what a mask broadcasts to.
   package var scoreShape: [Int] { [batch, queryHeads, queryLength, keyLength] }
+
+  /// The shape of the most attended keys and their weights.
+  package var topKeyShape: [Int] { [batch, queryHeads, queryLength, topKeyCount] }
+
+  /// The shape of the attention received.
+  package var receivedShape: [Int] { [batch, queryHeads, keyLength] }
 
   /// The shape of the log-sum-exp.
   package var logSumExpShape: [Int] {

@@ -14,6 +14,8 @@ import Dispatch
 ///     P[j]    = exp(s[j]) / l
 ///     out[i]  = Σ_j P[j] · value[j]
 ///     lse[i]  = ln l
+///     top[i]  = the k keys of largest s
+///   received[j] = Σ_i P[i][j]
 /// ```
 package enum ReferenceAttention {
   /// Queries that share one conversion of a head's keys and values.
@@ -26,6 +28,8 @@ package enum ReferenceAttention {
     _ call: AttentionCall, _ problem: AttentionProblem, heads: Range<Int>, into results: ResultBuffers,
     progress: @Sendable (Int) -> Void = { _ in }
   ) {
+    // What a key receives comes from every query: one task adds them up in order.
+    let queriesPerTask = results.received == nil ? queriesPerTask : max(1, problem.queryLength)
     let tasksPerHead = max(1, (problem.queryLength + queriesPerTask - 1) / queriesPerTask)
     DispatchQueue.concurrentPerform(iterations: heads.count * tasksPerHead) { task in
       let index = heads.lowerBound + task / tasksPerHead
@@ -34,7 +38,13 @@ package enum ReferenceAttention {
       let queries = first..<max(first, min(first + queriesPerTask, problem.sequences[b].queryLength))
       if !queries.isEmpty {
         let head = ReferenceHead(call, problem, batch: b, head: h)
-        for i in queries { results.store(head.attend(query: i), problem, batch: b, head: h, query: i) }
+        var received = [Double](repeating: 0, count: results.received == nil ? 0 : problem.keyLength)
+        for i in queries {
+          let row = head.attend(query: i)
+          results.store(row, problem, batch: b, head: h, query: i)
+          if !received.isEmpty { row.add(to: &received) }
+        }
+        results.store(received: received, at: index * problem.keyLength)
       }
       if task % tasksPerHead == tasksPerHead - 1 { progress(1) }
     }
@@ -49,6 +59,20 @@ package struct ReferenceRow: Sendable {
   package var weights: [Double] = []
   package var output: [Double]
   package var logSumExp: Double
+
+  /// Adds each key's weight to what it has received.
+  func add(to received: inout [Double]) {
+    for (j, weight) in zip(keys, weights) { received[j] += weight }
+  }
+
+  /// The `k` keys of the largest scores and their weights, by the weights as float32, equal ones by their keys.
+  func topKeys(_ k: Int) -> [(key: Int, weight: Float)] {
+    // Every weight of a row that has a NaN is one: its keys are all alike.
+    let isPoisoned = weights.contains(where: \.isNaN)
+    let order = isPoisoned ? Array(keys.indices) : keys.indices.sorted { (scores[$1], $0) < (scores[$0], $1) }
+    let chosen = order.prefix(k).map { (key: keys[$0], weight: Float(weights[$0])) }
+    return isPoisoned ? chosen : chosen.sorted { ($1.weight, $0.key) < ($0.weight, $1.key) }
+  }
 }
 
 /// One head of a call in float64, ready to answer for any of its queries.
@@ -125,5 +149,18 @@ extension ResultBuffers {
     if let scores = scores?.mutableElements(of: Float.self) {
       for (j, score) in zip(row.keys, row.scores) { scores[first + j] = Float(score) }
     }
+    if let keys = topKeys?.mutableElements(of: Int32.self), let weights = topWeights?.mutableElements(of: Float.self) {
+      let first = ((b * problem.queryHeads + h) * problem.queryLength + i) * problem.topKeyCount
+      for (n, top) in row.topKeys(problem.topKeyCount).enumerated() {
+        keys[first + n] = Int32(top.key)
+        weights[first + n] = top.weight
+      }
+    }
+  }
+
+  /// Writes what the keys of one head receive, where the problem wants it.
+  fileprivate func store(received sums: [Double], at first: Int) {
+    guard let received = received?.mutableElements(of: Float.self) else { return }
+    for (j, sum) in sums.enumerated() { received[first + j] = Float(sum) }
   }
 }

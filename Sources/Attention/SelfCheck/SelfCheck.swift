@@ -31,6 +31,9 @@ package enum SelfCheck {
     worst.compare(found.logSumExp, expected.logSumExp?.floats(), relative: 1e-5, absolute: 1e-5)
     worst.compare(found.weights, expected.weights?.floats(), relative: 0, absolute: 1e-5)
     worst.compare(found.scores, expected.scores?.floats(), relative: 1e-5, absolute: 1e-5)
+    worst.compare(found.received, expected.received?.floats(), relative: 1e-5, absolute: 1e-5)
+    worst.compare(found.topWeights, expected.topWeights?.floats(), relative: 0, absolute: 1e-5)
+    worst.compare(keys: found.topKeys, expected.topKeys, weights: expected.topWeights, count: problem.topKeyCount)
     return Outcome(name: check.name, maximumError: worst.error, bound: worst.bound)
   }
 
@@ -67,6 +70,12 @@ package enum SelfCheck {
       try build.add("key lengths, one of them 0", type, batch: 3, queries: 17, keys: 65) {
         $0.keyLengths = [0, 65, 30]
       }
+      try build.add(
+        "most attended keys and attention received", type, heads: 4, keyHeads: 2, queries: 65, keys: 129, width: 80
+      ) {
+        $0.mask = .causal(.lowerRight)
+        $0.returning = [.topKeys, .received]
+      }
       try build.addMasks(type)
       try build.addBlocks(type)
       try build.addPacked(type)
@@ -92,6 +101,16 @@ private struct ErrorRatio {
       let difference = abs(Double(a) - Double(b))
       record(difference.isNaN ? .infinity : difference, absolute + relative * abs(Double(b)))
     }
+  }
+
+  /// Keys are right or wrong.
+  mutating func compare(keys found: Tensor?, _ expected: Tensor?, weights: Tensor?, count: Int) {
+    guard let expected, let weights else { return }
+    guard let found = try? found?.integers(), let expected = try? expected.integers(), found.count == expected.count
+    else { return record(.infinity, 1e-5) }
+    let difference = TopKeyOrder.firstDifference(
+      found, expected, weights: weights.doubles(), count: count, bound: 1e-5)
+    if difference != nil { record(.infinity, 1e-5) }
   }
 
   private mutating func record(_ error: Double, _ bound: Double) {

@@ -6,8 +6,9 @@ extension AttentionCaseFile {
   /// | result | bound on the error |
   /// |---|---|
   /// | `output` | `2 × naive + 1e-5`, with the naive error in the storage type, else in float32, else its rounding |
-  /// | `log_sum_exp`, `scores` | `1e-5 · max(1, \|expected\|)` |
-  /// | `weights` | `1e-5` |
+  /// | `log_sum_exp`, `scores`, `received` | `1e-5 · max(1, \|expected\|)` |
+  /// | `weights`, `top_weights` | `1e-5` |
+  /// | `top_keys` | none, but where the weights before or after a key are so near that rounding may change their order |
   ///
   /// NaN must meet NaN, and an infinity the same infinity.
   ///
@@ -24,6 +25,10 @@ extension AttentionCaseFile {
       guard actual.shape == expected.shape else {
         return CaseCheck(name: name, outcome: .failed("expected shape \(expected.shape), found \(actual.shape)"))
       }
+      if output == .topKeys {
+        return Self.compareKeys(
+          actual, with: expected, weights: self.expected[CaseOutput.topWeights.rawValue] ?? result.topWeights)
+      }
       return Self.compare(actual, with: expected, name: name, tolerance: tolerance(of: output, expected: expected))
     }
   }
@@ -37,8 +42,8 @@ extension AttentionCaseFile {
   private func tolerance(of output: CaseOutput, expected: Tensor) -> Tolerance {
     switch output {
     case .output: Tolerance(bound: 2 * naiveOutputError(expected: expected) + 1e-5)
-    case .logSumExp, .scores: Tolerance(isRelative: true)
-    case .weights: Tolerance()
+    case .logSumExp, .scores, .received: Tolerance(isRelative: true)
+    case .weights, .topKeys, .topWeights: Tolerance()
     }
   }
 
@@ -65,6 +70,21 @@ extension AttentionCaseFile {
     return CaseCheck(
       name: name, outcome: place == nil ? .passed : .failed("an error of \(maximum), above \(tolerance.bound)"),
       maximumError: maximum, bound: tolerance.bound, firstFailure: place)
+  }
+
+  private static func compareKeys(_ actual: Tensor, with expected: Tensor, weights: Tensor?) -> CaseCheck {
+    let name = CaseOutput.topKeys.rawValue
+    guard let weights, weights.count == expected.count else {
+      return CaseCheck(name: name, outcome: .failed("there are no weights of shape \(expected.shape) to tell keys by"))
+    }
+    guard let found = try? actual.integers(), let wanted = try? expected.integers() else {
+      return CaseCheck(name: name, outcome: .failed("expected I32 or I64, found \(actual.elementType.rawValue)"))
+    }
+    let place = TopKeyOrder.firstDifference(
+      found, wanted, weights: weights.doubles(), count: expected.shape.last ?? 0, bound: Tolerance().bound)
+    return CaseCheck(
+      name: name, outcome: place.map { .failed("key \(found[$0]), expected \(wanted[$0])") } ?? .passed,
+      firstFailure: place.map { index(of: $0, in: expected.shape) })
   }
 
   /// Never NaN, so that every comparison with it means something.

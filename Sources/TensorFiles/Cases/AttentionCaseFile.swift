@@ -14,7 +14,7 @@ import Attention
 /// | `cumulative_query_lengths`, `cumulative_key_lengths` | `[B + 1]` | I32, I64 |
 /// | `block_table` | `[B, blocks per sequence]` | I32 |
 /// | `past_key`, `past_value` | `[B, Hkv, Lpast, ·]` | the query's |
-/// | `expected.output`, `expected.log_sum_exp`, … | as the result | F64, F32 |
+/// | `expected.output`, `expected.log_sum_exp`, … | as the result | F64, F32; I32 or I64 for `expected.top_keys` |
 ///
 /// The metadata entry `attention` is a JSON object of options, `error` one of the errors that naive attention makes, and
 /// `group` a name for cases of one kind. Other metadata is left alone.
@@ -55,8 +55,12 @@ public struct AttentionCaseFile: Sendable {
     let prefix = Self.expectedPrefix
     expected = try Dictionary(
       uniqueKeysWithValues: file.entries.filter { $0.name.hasPrefix(prefix) }.map { entry in
-        guard entry.elementType == .float64 || entry.elementType == .float32 else {
-          throw TensorFileError(file: path, part: .tensor(entry.name), found: entry.typeName, expected: "F64 or F32")
+        let areKeys = entry.name == prefix + CaseOutput.topKeys.rawValue
+        let types: [ElementType] = areKeys ? [.int32, .int64] : [.float64, .float32]
+        guard let type = entry.elementType, types.contains(type) else {
+          throw TensorFileError(
+            file: path, part: .tensor(entry.name), found: entry.typeName,
+            expected: types.map(\.rawValue).joined(separator: " or "))
         }
         return (String(entry.name.dropFirst(prefix.count)), try file.tensor(entry.name))
       })

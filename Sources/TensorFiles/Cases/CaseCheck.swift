@@ -9,12 +9,13 @@ public struct CaseCheck: Sendable, Equatable {
     case notChecked(String)
   }
 
-  /// The result's name in files: `output`, `log_sum_exp`, `weights`, `scores`.
+  /// The result's name in files: `output`, `log_sum_exp`, `top_keys`, …
   public let name: String
   public let outcome: Outcome
 
-  /// The largest error: absolute for `output` and `weights`, over `max(1, |expected|)` for `log_sum_exp` and `scores`;
-  /// infinite where one side is NaN or infinite and the other is not the same. `nil` where no element was compared.
+  /// The largest error: absolute for `output`, `weights` and `top_weights`, over `max(1, |expected|)` for `log_sum_exp`,
+  /// `scores` and `received`; infinite where one side is NaN or infinite and the other is not the same. `nil` where no
+  /// number was compared: for `top_keys` too, which are the same or not.
   public let maximumError: Double?
 
   /// What the error may come to, in the same terms.

@@ -25,6 +25,7 @@ struct CaseOperands {
     call.softcap = options.softcap
     call.mask = options.mask
     call.returning = options.outputs
+    call.topKeyCount = options.topKeyCount ?? call.topKeyCount
     call.mask.tensor = try tensor(.mask)
     call.mask.blocks = try blockMask(options.blockSize)
     call.alibiSlopes = try perHead(.alibiSlopes)

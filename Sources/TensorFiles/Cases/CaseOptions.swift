@@ -8,6 +8,7 @@ struct CaseOptions {
   private(set) var mask = AttentionMask.none
   private(set) var blockSize: BlockSize?
   private(set) var outputs: AttentionOutputs = .output
+  private(set) var topKeyCount: Int?
 
   /// The rows and keys of a block of the block mask.
   struct BlockSize {
@@ -20,7 +21,9 @@ struct CaseOptions {
   ///   together is for ``AttentionProblem`` to say.
   init(_ file: Safetensors) throws {
     let object = try MetadataObject("attention", of: file)
-    try object.allowOnly(["layout", "causal", "query_offset", "scale", "softcap", "window", "block_size", "outputs"])
+    try object.allowOnly([
+      "layout", "causal", "query_offset", "scale", "softcap", "window", "block_size", "outputs", "top_k",
+    ])
 
     layout = try object.read("layout", expected: TensorLayout.allCases.map(\.rawValue).alternatives) {
       $0.asString.flatMap(TensorLayout.init)
@@ -47,6 +50,7 @@ struct CaseOptions {
       return BlockSize(query: query, key: key)
     }
 
+    topKeyCount = try object.read("top_k", expected: "an integer") { $0.asInteger }
     let names = try object.read("outputs", expected: "an array of one or more names") { value -> [String]? in
       guard let values = value.asArray, !values.isEmpty else { return nil }
       let names = values.compactMap(\.asString)

@@ -6,6 +6,9 @@ enum CaseOutput: String, CaseIterable {
   case logSumExp = "log_sum_exp"
   case weights
   case scores
+  case topKeys = "top_keys"
+  case topWeights = "top_weights"
+  case received
 
   /// Results of the backward pass. The contract names them; this version computes the forward pass only.
   static let gradients: Set = [
@@ -18,6 +21,9 @@ enum CaseOutput: String, CaseIterable {
     case .logSumExp: .logSumExp
     case .weights: .weights
     case .scores: .scores
+    // The keys and their weights come together, whichever is named.
+    case .topKeys, .topWeights: .topKeys
+    case .received: .received
     }
   }
 
@@ -27,12 +33,27 @@ enum CaseOutput: String, CaseIterable {
     case .logSumExp: result.logSumExp
     case .weights: result.weights
     case .scores: result.scores
+    case .topKeys: result.topKeys
+    case .topWeights: result.topWeights
+    case .received: result.received
     }
   }
 }
 
+extension AttentionOutputs {
+  /// The names of results in files: `output`, `log_sum_exp`, …
+  public static var fileNames: [String] { CaseOutput.allCases.map(\.rawValue) }
+
+  /// The option that gives the result of this name; nil for a name that is none of ``fileNames``. `top_keys` and
+  /// `top_weights` are one.
+  public init?(fileName: String) {
+    guard let output = CaseOutput(rawValue: fileName) else { return nil }
+    self = output.option
+  }
+}
+
 extension Safetensors {
-  /// Writes what a call returned: `output`, `log_sum_exp`, `weights` and `scores`, each where it is there.
+  /// Writes what a call returned, each result that is there under its name: `output`, `log_sum_exp`, `top_keys`, …
   ///
   /// - Throws: ``TensorFileError`` as ``write(_:metadata:to:)``.
   public static func write(_ result: AttentionResult, metadata: [String: String] = [:], to path: String) throws {

@@ -21,6 +21,18 @@ struct Run: ParsableCommand {
     name: .long, help: ArgumentHelp("Where the results go, each under its case file's name.", valueName: "directory"))
   var outputDirectory: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The results to write, in place of those that the files ask for: \(AttentionOutputs.fileNames.joined(separator: ", ")).",
+      discussion: "top_keys and top_weights come together.", valueName: "name,…"))
+  var outputs: List<OutputName>?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keys that top_keys lists for each query, 1 to 64, in place of what the files say (8 where they say nothing).",
+      valueName: "k"))
+  var topK: Int?
+
   @OptionGroup var device: DeviceOption
   @OptionGroup var kernel: KernelOption
 
@@ -30,6 +42,9 @@ struct Run: ParsableCommand {
     }
     if output != nil, files.count > 1 {
       throw ValidationError("-o FILE takes the results of one case file; for \(files.count), give --output-directory.")
+    }
+    if let topK, !AttentionCall.topKeyCounts.contains(topK) {
+      throw ValidationError("--top-k takes 1 to 64, found \(topK).")
     }
     let names = Dictionary(grouping: files) { URL(fileURLWithPath: $0).lastPathComponent }
     if let (name, same) = names.first(where: { $0.value.count > 1 }) {
@@ -48,7 +63,7 @@ struct Run: ParsableCommand {
         let target = try target(of: file)
         let caseFile = try AttentionCaseFile(path: file)
         let count = files.count
-        let result = try engine.attention(caseFile.call) { fraction in
+        let result = try engine.attention(asked(of: caseFile.call)) { fraction in
           progress.show("\(index + 1) of \(count), \(file): \(Int(100 * fraction)) %")
         }
         progress.clear()
@@ -65,6 +80,14 @@ struct Run: ParsableCommand {
     guard worst == .success else {
       throw Failure(worst, "\(failed) of \(files.count) files failed")
     }
+  }
+
+  /// The call of a file with the options that were given in place of its own.
+  private func asked(of call: AttentionCall) -> AttentionCall {
+    var call = call
+    if let outputs { call.returning = AttentionOutputs(outputs.values.map(\.option)) }
+    if let topK { call.topKeyCount = topK }
+    return call
   }
 
   private func makeOutputDirectory() throws {
@@ -85,5 +108,15 @@ struct Run: ParsableCommand {
       throw Failure(.badInput, "\(file): expected another file for the results, found the case file itself")
     }
     return target.path
+  }
+}
+
+/// The name of a result in files.
+struct OutputName: ExpressibleByArgument {
+  let option: AttentionOutputs
+
+  init?(argument: String) {
+    guard let option = AttentionOutputs(fileName: argument) else { return nil }
+    self.option = option
   }
 }

@@ -48,6 +48,9 @@ struct DeterminismTests {
       #expect(head.output?.bits == whole.output.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
       #expect(head.logSumExp?.bits == whole.logSumExp.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
       #expect(head.weights?.bits == whole.weights.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
+      #expect(head.topKeys?.bits == whole.topKeys.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
+      #expect(head.topWeights?.bits == whole.topWeights.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
+      #expect(head.received?.bits == whole.received.map { $0.plane(b, h) }, "head \(h) of entry \(b)")
     }
   }
 }

@@ -87,7 +87,9 @@ struct SlicingTests {
 
 extension AttentionResult {
   /// Every tensor that was returned.
-  fileprivate var tensors: [Tensor] { [output, logSumExp, weights, scores].compactMap { $0 } }
+  fileprivate var tensors: [Tensor] {
+    [output, logSumExp, weights, scores, topKeys, topWeights, received].compactMap { $0 }
+  }
 }
 
 extension AttentionPlan {

@@ -115,6 +115,7 @@ struct TileTests {
     #expect(tiles.tileColumns % tiles.depth == 0, "a row of scores ends with a tile of the product with the values")
     #expect(tiles.tileColumns % tiles.softmaxVector == 0, "a row of scores is whole vectors")
     #expect(tiles.chunk % tiles.softmaxVector == 0, "a chunk is whole vectors")
+    #expect(tiles.groupX <= 32, "items across have a bit each in the lists of top keys")
     #expect(tiles.softmaxItems.nonzeroBitCount == 1, "the reduction is a tree")
     #expect([1, 2, 4, 8, 16].contains(tiles.vector) && [1, 2, 4, 8, 16].contains(tiles.softmaxVector))
   }

@@ -90,6 +90,11 @@ struct PlanPropertyTests {
       let mask = problem.mask.map {
         planes.count * $0.planeElements(rows: block.sliceRows, keys: problem.keyLength) * $0.elementType.byteCount
       }
+      let lengths = block.heads.map { problem.sequences[$0 / problem.queryHeads] }
+      let lists = problem.outputs.contains(.topKeys) ? block.heads.count * problem.topKeyCount * 4 : 0
+      let list = ("top keys", lists * (lengths.map(\.queryLength).max() ?? 0))
+      let sums = problem.outputs.contains(.received) ? block.heads.count * 4 : 0
+      let received = ("received", sums * (lengths.map(\.keyLength).max() ?? 0))
       var scratch = [("mask", mask ?? 0)]
       switch plan.tiles {
       case .staged(let tiles):
@@ -108,8 +113,8 @@ struct PlanPropertyTests {
         }
       }
       let blocks = ("block mask", blockPlanes.count * (problem.blockMask?.planeElements ?? 0))
-      buffers = [query, key, value, output, blocks] + scratch
-      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4 + blocks.1
+      buffers = [query, key, value, output, blocks, list, received] + scratch
+      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4 + blocks.1 + 2 * list.1 + received.1
       self.scratch = scratch.reduce(0) { $0 + $1.1 }
     }
   }
@@ -163,6 +168,8 @@ struct PlanPropertyTests {
       call.mask.blocks = BlockMask(
         queryBlock: queryBlock, keyBlock: keyBlock, visible: try Tensor(zeros: shape, elementType: .bool))
     }
+    call.returning = [.output, .topKeys, .received, [.topKeys, .received]].randomElement(using: &numbers) ?? .output
+    call.topKeyCount = Int.random(in: AttentionCall.topKeyCounts, using: &numbers)
     return try AttentionProblem(call)
   }
 }

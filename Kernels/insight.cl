@@ -1,0 +1,265 @@
+// What a call attends to, without its score matrix: the k most attended keys of each query, and the attention that each
+// key receives. Both compute the scores again, tile by tile, and have P = exp(S − log_sum_exp), so a row's log-sum-exp
+// must be there. Neither writes more than its result.
+//
+//                 keys ──────────►                                keys ─►
+//              ┌────┬────┬────┬────┐                              ┌────┐
+//     queries  │ 1 ─┼►2 ─┼►3 ─┼►4 │  top_keys: a group walks      │ 1  │ received: a group walks the tiles
+//        │     └────┴────┴────┴────┘  the tiles of its rows and    ├─│──┤ of its keys and adds each tile's
+//        ▼                            keeps k keys a row           │ ▼2 │ columns to what was there
+//                                                                  └────┘
+//
+// Tiles that are hidden by position are left out. Tiles are walked in order, and a group alone writes its rows or keys, so
+// that the result depends on nothing but the row or column.
+//
+// A row whose log-sum-exp is not finite has NaN for the weight of every key that it sees, and of no other.
+
+// The number of floats that two operand tiles take, or the scores of a tile, in the same local memory.
+#define OPERAND_FLOATS (TILE_K * (A_STRIDE + B_STRIDE))
+#define SCORE_STRIDE (TILE_N + 1)
+#define SCORE_FLOATS (TILE_M * SCORE_STRIDE)
+#define SHARED_FLOATS (OPERAND_FLOATS > SCORE_FLOATS ? OPERAND_FLOATS : SCORE_FLOATS)
+#define SHARED_VECTORS ((SHARED_FLOATS + VECTOR - 1) / VECTOR)
+
+#define LOAD_VECTOR PASTE(vload, VECTOR)
+
+// One product of queries and keys.
+typedef struct {
+  __global const storage_t *query, *key;
+  long query_stride, key_stride;
+  int head_dimension;
+} Operands;
+
+// The scores of queries i0 … i0 + rows − 1 and keys j0 … j0 + TILE_N − 1, in registers; −∞ where a key is hidden. Begins
+// with a barrier; ends without one.
+static void score_tile(floatv s[ROWS][COLUMNS], __local floatv *shared, const Operands of, const Modifiers modifiers,
+                       const Head head, int i0, int rows, int j0, int item) {
+  __local floatv *b = shared;
+  __local float *a = (__local float *)(shared + TILE_K * B_STRIDE / VECTOR);
+  const int x = item % GROUP_X, y = item / GROUP_X;
+
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < COLUMNS; v++) s[r][v] = 0.0f;
+  for (int d = 0; d < of.head_dimension; d += TILE_K) {
+    barrier(CLK_LOCAL_MEM_FENCE);
+    load_transposed(a, A_STRIDE, TILE_M, of.query + head.query + i0 * of.query_stride, of.query_stride, rows, d,
+                    of.head_dimension, item);
+    load_transposed((__local float *)b, B_STRIDE, TILE_N, of.key + head.key + j0 * of.key_stride, of.key_stride,
+                    head.key_length - j0, d, of.head_dimension, item);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    multiply_tiles(s, a, b, x, y);
+  }
+
+  const bool only_scaled = tile_visibility(modifiers, head, i0, rows, j0, TILE_N, TILE_OPEN) == TILE_OPEN &&
+                           modifiers.mask_kind == MASK_NONE && modifiers.softcap == 0.0f && head.slope == 0.0f;
+  for (int r = 0; r < ROWS; r++) {
+    const int row = y * ROWS + r;
+    if (row >= rows) break;
+    for (int v = 0; v < COLUMNS; v++) {
+      WIDE(int) visible;
+      if (only_scaled)
+        s[r][v] *= modifiers.scale;
+      else
+        s[r][v] = modified_scores(modifiers, head, i0 + row, j0 + (v * GROUP_X + x) * VECTOR, s[r][v], &visible);
+    }
+  }
+}
+
+// What a key is chosen by: −∞ for a hidden one, which no list takes. A visible score of −∞ weighs 0 and is a key like
+// others; where weights are NaN all keys are alike. `least` is the score to beat, −∞ while the list is not full: only then
+// can it matter what a key of −∞ is.
+static float rank_of(float s, const Modifiers modifiers, const Head head, int i, int j, bool finite, float least) {
+  if (finite && s > -INFINITY) return s;
+  if (least > -INFINITY || !is_visible(modifiers, head, i, j)) return -INFINITY;
+  return finite ? -FLT_MAX : 0.0f;
+}
+
+// Puts a key into a list that falls by score, after those of the same score; returns the score to beat from now on.
+static float insert_key(__global int *keys, __global float *scores, int count, int key, float score) {
+  int at = count - 1;
+  for (; at > 0 && scores[at - 1] < score; at--) {
+    scores[at] = scores[at - 1];
+    keys[at] = keys[at - 1];
+  }
+  scores[at] = score;
+  keys[at] = key;
+  return scores[count - 1];
+}
+
+// Turns a list of scores into one of weights. Scores that differ may weigh the same, and exp need not be monotonic: the
+// order is that of what is returned, equal weights by their keys.
+static void weigh(__global int *keys, __global float *weights, int count, float log_sum_exp) {
+  for (int n = 0; n < count; n++) {
+    const int key = keys[n];
+    if (key < 0) {
+      weights[n] = 0.0f;
+      continue;
+    }
+    const float weight = isfinite(log_sum_exp) ? exp(min(weights[n] - log_sum_exp, 0.0f)) : NAN;
+    int at = n;
+    for (; at > 0 && (weights[at - 1] < weight || (weights[at - 1] == weight && keys[at - 1] > key)); at--) {
+      weights[at] = weights[at - 1];
+      keys[at] = keys[at - 1];
+    }
+    weights[at] = weight;
+    keys[at] = key;
+  }
+}
+
+// keys and weights are [head][list_rows][count]; rows past a head's queries get −1 and 0.
+__kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void top_keys(
+    __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
+    __global const uchar *mask, __global const uchar *block_mask, __global const float *log_sum_exp, __global int *keys, __global float *weights,
+    int count, int list_rows, int row_tiles,
+    int head_dimension, long query_stride, long key_stride, int first_row, int end_row,
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
+    int query_block, int key_block, int block_columns) {
+  __local floatv shared[SHARED_VECTORS];
+  __local float least[TILE_M];  // of each row, the score to beat
+  __local uint beaten[TILE_M];  // of each row, the items across whose scores beat it: one bit each
+
+  const int item = get_local_id(0);
+  const int x = item % GROUP_X, y = item / GROUP_X;
+  const int group = get_group_id(0);
+  const Head head = heads[group / row_tiles];
+  const Operands operands = {query, key, query_stride, key_stride, head_dimension};
+  const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                               query_block, key_block, block_columns, block_mask};
+  __local float *scores = (__local float *)shared;
+
+  const int i0 = first_row + group % row_tiles * TILE_M;
+  const int rows = min(TILE_M, min(end_row, head.query_length) - i0);
+  const int lists = min(TILE_M, end_row - i0);
+  keys += ((long)(group / row_tiles) * list_rows + i0) * count;
+  weights += ((long)(group / row_tiles) * list_rows + i0) * count;
+  log_sum_exp += head.log_sum_exp + i0;
+
+  for (int row = item; row < lists; row += GROUP_ITEMS) {
+    least[row] = -INFINITY;
+    beaten[row] = 0;
+    for (int n = 0; n < count; n++) {
+      keys[(long)row * count + n] = -1;
+      weights[(long)row * count + n] = -INFINITY;
+    }
+  }
+  bool finite[ROWS];
+  for (int r = 0; r < ROWS; r++) finite[r] = y * ROWS + r < rows && isfinite(log_sum_exp[y * ROWS + r]);
+
+  const int end = rows > 0 ? end_visible(head, i0 + rows - 1) : 0;
+  for (int j0 = first_visible(head, i0) / TILE_N * TILE_N; j0 < end; j0 += TILE_N) {
+    floatv s[ROWS][COLUMNS];
+    score_tile(s, shared, operands, modifiers, head, i0, rows, j0, item);
+    barrier(CLK_LOCAL_MEM_FENCE);  // the scores lie where the operands were
+
+    for (int r = 0; r < ROWS; r++) {
+      const int row = y * ROWS + r;
+      if (row >= rows) break;
+      const float beat = least[row];
+      bool beats = false;
+      if (finite[r] && beat > -INFINITY) {
+        for (int v = 0; v < COLUMNS; v++) beats = beats || any(s[r][v] > beat);
+      } else {
+        for (int v = 0; v < COLUMNS; v++) {
+          float e[VECTOR];
+          STORE_VECTOR(s[r][v], 0, e);
+          for (int n = 0; n < VECTOR; n++) {
+            const int j = j0 + (v * GROUP_X + x) * VECTOR + n;
+            e[n] = rank_of(e[n], modifiers, head, i0 + row, j, finite[r], beat);
+            beats = beats || e[n] > beat;
+          }
+          s[r][v] = LOAD_VECTOR(0, e);
+        }
+      }
+      if (!beats) continue;
+      for (int v = 0; v < COLUMNS; v++)
+        STORE_VECTOR(s[r][v], 0, scores + row * SCORE_STRIDE + (v * GROUP_X + x) * VECTOR);
+      atomic_or(&beaten[row], 1u << x);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+
+    // Keys in order, so that of equal ones the first stays in front.
+    for (int row = item; row < rows; row += GROUP_ITEMS) {
+      const uint items = beaten[row];
+      if (items == 0) continue;
+      float beat = least[row];
+      for (int part = 0; part < COLUMNS * GROUP_X; part++) {
+        if ((items >> (part % GROUP_X) & 1u) == 0) continue;
+        for (int column = part * VECTOR; column < (part + 1) * VECTOR; column++) {
+          const float score = scores[row * SCORE_STRIDE + column];
+          if (score > beat)
+            beat = insert_key(keys + (long)row * count, weights + (long)row * count, count, j0 + column, score);
+        }
+      }
+      least[row] = beat;
+      beaten[row] = 0;
+    }
+  }
+
+  for (int row = item; row < lists; row += GROUP_ITEMS)
+    weigh(keys + (long)row * count, weights + (long)row * count, count, row < rows ? log_sum_exp[row] : 0.0f);
+}
+
+// totals is [head][keys]; 0 past a head's keys. The first slice of queries begins the sums and the others go
+// on with them, tile by tile, so that slices do not change them.
+__kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void received(
+    __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
+    __global const uchar *mask, __global const uchar *block_mask, __global const float *log_sum_exp, __global float *totals,
+    int keys, int column_tiles,
+    int head_dimension, long query_stride, long key_stride, int first_row, int end_row,
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
+    int query_block, int key_block, int block_columns) {
+  __local floatv shared[SHARED_VECTORS];
+  __local float parts[GROUP_Y * TILE_N];  // of each column, the sum of every item's rows
+  __local float sums[TILE_N];
+
+  const int item = get_local_id(0);
+  const int x = item % GROUP_X, y = item / GROUP_X;
+  const int group = get_group_id(0);
+  const Head head = heads[group / column_tiles];
+  const Operands operands = {query, key, query_stride, key_stride, head_dimension};
+  const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                               query_block, key_block, block_columns, block_mask};
+
+  const int j0 = group % column_tiles * TILE_N;
+  const int columns = min(TILE_N, keys - j0);
+  totals += (long)(group / column_tiles) * keys + j0;
+  for (int column = item; column < columns; column += GROUP_ITEMS)
+    sums[column] = first_row > 0 ? totals[column] : 0.0f;
+
+  // The queries that see a key of the tile by position: from the first whose last key is not before it, to the last whose
+  // first key is not after it.
+  const int queries = j0 < head.key_length ? min(end_row, head.query_length) : 0;
+  const int begin = max(first_row, j0 - head.end_shift + 1);
+  const int end = min(queries, j0 + TILE_N - head.first_shift);
+  for (int i0 = first_row + (begin - first_row) / TILE_M * TILE_M; i0 < end; i0 += TILE_M) {
+    const int rows = min(TILE_M, queries - i0);
+    floatv s[ROWS][COLUMNS];
+    score_tile(s, shared, operands, modifiers, head, i0, rows, j0, item);
+
+    floatv sum[COLUMNS];
+    for (int v = 0; v < COLUMNS; v++) sum[v] = 0.0f;
+    for (int r = 0; r < ROWS; r++) {
+      const int row = y * ROWS + r;
+      if (row >= rows) break;
+      const float lse = log_sum_exp[head.log_sum_exp + i0 + row];
+      for (int v = 0; v < COLUMNS; v++) {
+        if (isfinite(lse)) {
+          sum[v] += exp(min(s[r][v] - lse, 0.0f));
+        } else {
+          float e[VECTOR];
+          for (int n = 0; n < VECTOR; n++)
+            e[n] = is_visible(modifiers, head, i0 + row, j0 + (v * GROUP_X + x) * VECTOR + n) ? NAN : 0.0f;
+          sum[v] += LOAD_VECTOR(0, e);
+        }
+      }
+    }
+    for (int v = 0; v < COLUMNS; v++) STORE_VECTOR(sum[v], 0, parts + y * TILE_N + (v * GROUP_X + x) * VECTOR);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int column = item; column < columns; column += GROUP_ITEMS) {
+      float tile = 0.0f;
+      for (int part = 0; part < GROUP_Y; part++) tile += parts[part * TILE_N + column];
+      sums[column] += tile;
+    }
+  }
+  for (int column = item; column < columns; column += GROUP_ITEMS) totals[column] = sums[column];
+}
