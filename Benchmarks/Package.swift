@@ -15,6 +15,7 @@ let package = Package(
       name: "AttentionBenchmarks",
       dependencies: [
         .product(name: "Attention", package: "swift-attention"),
+        .product(name: "TensorFiles", package: "swift-attention"),
         .product(name: "Benchmark", package: "benchmark"),
       ],
       path: "Benchmarks/AttentionBenchmarks",

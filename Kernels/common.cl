@@ -127,6 +127,7 @@ typedef struct {
   long mask;                       // the slice's first query, key 0
   long mask_tiles;                 // the class of the mask's first tile of the slice, by classify_mask
   long key_tiles;                  // the head's first tile of keys, among all packed ones
+  long block_mask;                 // the block of query 0 and key 0
   long log_sum_exp;                // query 0
   int query_length, key_length;
   int first_shift, end_shift;

@@ -296,10 +296,11 @@ static int balanced(int tile, int tiles) { return tile % 2 == 0 ? tile / 2 : til
 __kernel ALONE void fused_cpu(
     __global const Head *heads, __global const storage_t *query, __global const float *packed_key,
     __global const float *packed_value, __global const uchar *finite, __global const uchar *mask,
-    __global const uchar *mask_classes, __global storage_t *output, __global float *log_sum_exp,
+    __global const uchar *mask_classes, __global const uchar *block_mask, __global storage_t *output, __global float *log_sum_exp,
     __local vector_t *scratch, int head_dimension, int value_dimension,
     int first_row, int row_tiles, int has_sinks,
-    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride) {
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride,
+    int query_block, int key_block, int block_columns) {
   const int group = get_group_id(0);
   const Head head = heads[group / row_tiles];
   const int row_tile = balanced(group % row_tiles, row_tiles);
@@ -309,7 +310,8 @@ __kernel ALONE void fused_cpu(
   const int blocks = (rows + ROWS - 1) / ROWS;
   const int columns = padded(value_dimension, PANEL);
   const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
-  const Modifiers m = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+  const Modifiers m = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                       query_block, key_block, block_columns, block_mask};
 
   // Whole vectors first: their places must be multiples of one.
   Tile t;
@@ -337,15 +339,18 @@ __kernel ALONE void fused_cpu(
   for (int j0 = first_visible(head, i0) / TILE_KEYS * TILE_KEYS; j0 < end_visible(head, last); j0 += TILE_KEYS) {
     const int tile = j0 / TILE_KEYS;
     const int mask_class = mask_kind == MASK_NONE ? TILE_OPEN : classes[tile];
-    if (mask_class == TILE_HIDDEN) continue;
+    if (tile_visibility(m, head, i0, rows, j0, TILE_KEYS, mask_class) == TILE_HIDDEN) continue;
 
     Span spans[ROW_BLOCKS];
     bool plain[ROW_BLOCKS];
     for (int b = 0; b < blocks; b++) {
       const int first = i0 + b * ROWS, end = min(first + ROWS, last + 1);
       spans[b] = span_of_block(head, first, end - 1, j0);
-      plain[b] = unmodified && mask_class == TILE_OPEN &&
-                 position_visibility(head, first, end - first, j0 + spans[b].begin, spans[b].end - spans[b].begin) == TILE_OPEN;
+      const int visibility = tile_visibility(m, head, first, end - first, j0 + spans[b].begin,
+                                             spans[b].end - spans[b].begin, mask_class);
+      // A block of rows that sees nothing of the tile has no part in it.
+      if (visibility == TILE_HIDDEN) spans[b].end = spans[b].begin;
+      plain[b] = unmodified && visibility == TILE_OPEN;
     }
     const Span whole = span_of_block(head, i0, last, j0);
 

@@ -21,7 +21,8 @@ __kernel __attribute__((reqd_work_group_size(CLASSIFY_ITEMS, 1, 1))) void classi
   const int key_tile = group % key_tiles;
   const int row_tile = group / key_tiles % row_tiles;
   const long plane = group / key_tiles / row_tiles;
-  const Modifiers m = {0.0f, 0.0f, mask_kind, 0, mask_query_stride, mask_key_stride, mask};
+  const Modifiers m = {0.0f, 0.0f, mask_kind, 0, mask_query_stride, mask_key_stride, mask,
+                       0, 0, 0, mask};
   Head head = {0};
   head.mask = plane * plane_elements;
   if (item == 0) found = 0;

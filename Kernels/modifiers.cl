@@ -37,6 +37,9 @@ typedef struct {
   int first_row;  // the mask on the device begins with this query: the slice's first
   long mask_query_stride, mask_key_stride;  // the latter 0 or 1
   __global const uchar *mask;               // with SCORE_WIDTH elements of anything after the last
+  int query_block, key_block;               // rows and keys of a block of the block mask; 0: there is none
+  int block_columns;                        // blocks of a row of blocks
+  __global const uchar *block_mask;
 } Modifiers;
 
 static long mask_offset(const Modifiers m, const Head head, int i, int j) {
@@ -72,8 +75,31 @@ SHARED WIDE(float) mask_biases(const Modifiers m, const Head head, int i, int j)
   return mask_bias(m, head, i, j);
 }
 
+SHARED bool block_is_open(const Modifiers m, const Head head, int row, int column) {
+  return m.block_mask[head.block_mask + (long)row * m.block_columns + column] != 0;
+}
+
+SHARED bool in_hidden_block(const Modifiers m, const Head head, int i, int j) {
+  return m.query_block != 0 && !block_is_open(m, head, i / m.query_block, j / m.key_block);
+}
+
+// What hidden blocks take from the scores of query i and the keys j, j + 1, …: 0, or −∞.
+SHARED WIDE(float) block_biases(const Modifiers m, const Head head, int i, int j) {
+#if SCORE_WIDTH == 1
+  return in_hidden_block(m, head, i, j) ? -INFINITY : 0.0f;
+#else
+  const int last = min(j + SCORE_WIDTH, head.key_length) - 1;
+  if (j / m.key_block == last / m.key_block) return in_hidden_block(m, head, i, j) ? -INFINITY : 0.0f;
+  float bias[SCORE_WIDTH];
+  for (int e = 0; e < SCORE_WIDTH; e++)
+    bias[e] = j + e <= last && in_hidden_block(m, head, i, j + e) ? -INFINITY : 0.0f;
+  return WIDE(vload)(0, bias);
+#endif
+}
+
 SHARED bool is_visible(const Modifiers m, const Head head, int i, int j) {
-  return j >= first_visible(head, i) && j < end_visible(head, i) && mask_bias(m, head, i, j) != -INFINITY;
+  return j >= first_visible(head, i) && j < end_visible(head, i) && !in_hidden_block(m, head, i, j) &&
+         mask_bias(m, head, i, j) != -INFINITY;
 }
 
 // The scores of query i and the keys j, j + 1, … from their products; −∞ where a key is hidden, whatever the product
@@ -82,7 +108,8 @@ SHARED WIDE(float) modified_scores(const Modifiers m, const Head head, int i, in
                                    WIDE(int) *visible) {
   const WIDE(int) key = (WIDE(int))j + LANES;
   // (Past the last visible key the mask may have no memory.)
-  const WIDE(float) bias = j < end_visible(head, i) ? mask_biases(m, head, i, j) : (WIDE(float))-INFINITY;
+  WIDE(float) bias = j < end_visible(head, i) ? mask_biases(m, head, i, j) : (WIDE(float))-INFINITY;
+  if (m.query_block != 0 && j < end_visible(head, i)) bias += block_biases(m, head, i, j);
   WIDE(float) s = product * m.scale;
   if (m.softcap > 0.0f) s = m.softcap * tanh(s / m.softcap);
   if (head.slope != 0.0f) s -= head.slope * WIDE(convert_float)(abs((WIDE(int))(i + head.offset) - key));
@@ -100,9 +127,28 @@ SHARED int position_visibility(const Head head, int i0, int rows, int j0, int ke
   return j0 >= first_visible(head, last) && j0 + keys <= end_visible(head, i0) ? TILE_OPEN : TILE_MIXED;
 }
 
-// By position and by what classify_mask found of the tile (TILE_OPEN where there is no mask).
-SHARED int tile_visibility(const Head head, int i0, int rows, int j0, int keys, int mask_class) {
+// What the block mask alone lets be seen of the rows i0 … i0 + rows − 1 and the keys j0 … j0 + keys − 1: nothing, all or
+// some. The rectangle may reach past the head's last row and key: what is there does not count.
+SHARED int block_visibility(const Modifiers m, const Head head, int i0, int rows, int j0, int keys) {
+  if (m.query_block == 0) return TILE_OPEN;
+  const int end_row = (min(i0 + rows, head.query_length) + m.query_block - 1) / m.query_block;
+  const int end_column = (min(j0 + keys, head.key_length) + m.key_block - 1) / m.key_block;
+  bool open = false, hidden = false;
+  for (int row = i0 / m.query_block; row < end_row; row++) {
+    for (int column = j0 / m.key_block; column < end_column; column++) {
+      if (block_is_open(m, head, row, column)) open = true;
+      else hidden = true;
+      if (open && hidden) return TILE_MIXED;
+    }
+  }
+  return open ? TILE_OPEN : TILE_HIDDEN;
+}
+
+// By position, by what classify_mask found of the tile (TILE_OPEN where there is no mask), and by block.
+SHARED int tile_visibility(const Modifiers m, const Head head, int i0, int rows, int j0, int keys, int mask_class) {
   const int position = position_visibility(head, i0, rows, j0, keys);
   if (position == TILE_HIDDEN || mask_class == TILE_HIDDEN) return TILE_HIDDEN;
-  return position == TILE_OPEN && mask_class == TILE_OPEN ? TILE_OPEN : TILE_MIXED;
+  const int blocks = block_visibility(m, head, i0, rows, j0, keys);
+  if (blocks == TILE_HIDDEN) return TILE_HIDDEN;
+  return position == TILE_OPEN && mask_class == TILE_OPEN && blocks == TILE_OPEN ? TILE_OPEN : TILE_MIXED;
 }

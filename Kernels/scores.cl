@@ -4,14 +4,15 @@
 //   S[i][j] = modified(scale · Σ_d Q[i][d] · K[j][d]),   −∞ where key j is hidden from query i
 //
 // The matrix is [head of the slice][row of the slice][score_stride], score_stride a multiple of TILE_N: a row's tail is
-// −∞ as well, so that the softmax needs no bounds. A tile that is hidden by position is written without being computed.
+// −∞ as well, so that the softmax needs no bounds. A tile that is hidden by position or by the block mask is written without being computed.
 
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void scores(
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
-    __global const uchar *mask, __global float *scores,
+    __global const uchar *mask, __global const uchar *block_mask, __global float *scores,
     int head_dimension, long query_stride, long key_stride,
     int first_row, int row_tiles, int score_stride,
-    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride) {
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
+    int query_block, int key_block, int block_columns) {
   __local float a[TILE_K * A_STRIDE];
   __local floatv b[TILE_K * B_STRIDE / VECTOR];
 
@@ -22,7 +23,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void sc
   const int column_tile = group % column_tiles;
   const int row_tile = group / column_tiles % row_tiles;
   const Head head = heads[group / column_tiles / row_tiles];
-  const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+  Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                         query_block, key_block, block_columns, block_mask};
 
   const int i0 = first_row + row_tile * TILE_M;
   const int j0 = column_tile * TILE_N;
@@ -33,11 +35,14 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void sc
   for (int r = 0; r < ROWS; r++)
     for (int v = 0; v < COLUMNS; v++) c[r][v] = 0.0f;
 
-  // By position: is no pair of the tile visible, or every one?
+  // By position and block: is no pair of the tile visible, or every one?
   const int last = i0 + rows - 1;
-  const bool hidden = j0 >= end_visible(head, last) || j0 + TILE_N <= first_visible(head, i0);
+  const int blocks = block_visibility(modifiers, head, i0, rows, j0, TILE_N);
+  if (blocks == TILE_OPEN) modifiers.query_block = 0;  // then no pair need ask again
+  const bool hidden = blocks == TILE_HIDDEN || j0 >= end_visible(head, last) || j0 + TILE_N <= first_visible(head, i0);
   const bool open = j0 >= first_visible(head, last) && j0 + TILE_N <= end_visible(head, i0);
-  const bool only_scaled = open && mask_kind == MASK_NONE && softcap == 0.0f && head.slope == 0.0f;
+  const bool only_scaled =
+      open && blocks == TILE_OPEN && mask_kind == MASK_NONE && softcap == 0.0f && head.slope == 0.0f;
 
   if (!hidden) {
     for (int d = 0; d < head_dimension; d += TILE_K) {

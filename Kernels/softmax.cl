@@ -106,18 +106,19 @@ __kernel PINNED __attribute__((reqd_work_group_size(SOFTMAX_ITEMS, 1, 1))) void 
 // Whether query i sees any key: asked only of rows whose maximum is −∞.
 static bool sees_any_key(const Modifiers m, const Head head, int i, __local float *shared, int item) {
   const int first = first_visible(head, i), end = end_visible(head, i);
-  if (m.mask_kind == MASK_NONE) return first < end;
+  if (m.mask_kind == MASK_NONE && m.query_block == 0) return first < end;
   float seen = 0.0f;
   for (int j = first + item; j < end; j += SOFTMAX_ITEMS)
-    if (mask_bias(m, head, i, j) != -INFINITY) seen = 1.0f;
+    if (is_visible(m, head, i, j)) seen = 1.0f;
   return reduce_group(REDUCE_MAX, seen, shared, item) > 0.0f;
 }
 
 __kernel PINNED __attribute__((reqd_work_group_size(SOFTMAX_ITEMS, 1, 1))) void softmax_normalize(
     __global const Head *heads, __global float *scores, __global const float2 *parts,
-    __global const uchar *mask, __global float *log_sum_exp,
+    __global const uchar *mask, __global const uchar *block_mask, __global float *log_sum_exp,
     int first_row, int rows, int score_stride, int chunks, int has_sinks,
-    int mask_kind, long mask_query_stride, long mask_key_stride) {
+    int mask_kind, long mask_query_stride, long mask_key_stride,
+    int query_block, int key_block, int block_columns) {
   __local float shared[SOFTMAX_ITEMS];
   const int item = get_local_id(0);
   const Part part = part_of_group(rows, chunks);
@@ -134,7 +135,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(SOFTMAX_ITEMS, 1, 1))) void 
 
   float factor = exp(parts[part.chunk].x - m) / l;
   float lse = m == INFINITY ? INFINITY : m + log(l);
-  const Modifiers modifiers = {0.0f, 0.0f, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+  const Modifiers modifiers = {0.0f, 0.0f, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                               query_block, key_block, block_columns, block_mask};
   if (keys == -INFINITY) {
     const bool dead = !sees_any_key(modifiers, head, i, shared, item);
     // Scores of −∞ share the denominator with a finite sink (0), or there is none and they are 0/0. (m is the sink here;

@@ -1,6 +1,6 @@
 // O = P·V, the third staged kernel: a work-group makes TILE_M rows × TILE_N columns of the output of one head.
 //
-//   O[i][n] = Σ_j P[i][j] · V[j][n],  over the keys j that some query of the tile sees by position
+//   O[i][n] = Σ_j P[i][j] · V[j][n],  over the keys j that some query of the tile sees by position and block
 //
 // A hidden key has P = 0, and 0 · V adds nothing, unless V is NaN or infinite there: that value may be seen by one row
 // of the tile and hidden from the next. So a tile of V is checked as it is loaded, and once one holds such a value, the
@@ -46,10 +46,11 @@ static bool load_values(__local float *tile, __global const storage_t *from, lon
 
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void weighted_values(
     __global const Head *heads, __global const float *weights, __global const storage_t *value,
-    __global const uchar *mask, __global storage_t *output,
+    __global const uchar *mask, __global const uchar *block_mask, __global storage_t *output,
     int value_dimension, long value_stride, long output_stride,
     int first_row, int row_tiles, int score_stride,
-    int mask_kind, long mask_query_stride, long mask_key_stride) {
+    int mask_kind, long mask_query_stride, long mask_key_stride,
+    int query_block, int key_block, int block_columns) {
   __local float a[TILE_K * A_STRIDE];
   __local floatv b[TILE_K * B_STRIDE / VECTOR];
   __local uchar visible[TILE_M * TILE_K];
@@ -62,7 +63,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
   const int n0 = group % column_tiles * TILE_N;
   const int row_tile = group / column_tiles % row_tiles;
   const Head head = heads[group / column_tiles / row_tiles];
-  const Modifiers modifiers = {0.0f, 0.0f, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+  const Modifiers modifiers = {0.0f, 0.0f, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                               query_block, key_block, block_columns, block_mask};
 
   const int i0 = first_row + row_tile * TILE_M;
   const int rows = min(TILE_M, head.query_length - i0);
@@ -76,6 +78,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
   const int begin = first_visible(head, i0) / TILE_K * TILE_K;
   const int end = end_visible(head, i0 + rows - 1);
   for (int j = begin; j < end; j += TILE_K) {
+    if (block_visibility(modifiers, head, i0, rows, j, TILE_K) == TILE_HIDDEN) continue;
     barrier(CLK_LOCAL_MEM_FENCE);
     load_weights(a, weights + head.score + (long)(row_tile * TILE_M) * score_stride + j, score_stride, rows, item);
     if (!load_values((__local float *)b, value + head.value + j * value_stride + n0, value_stride,

@@ -19,6 +19,9 @@ static const unsigned char modifiers[] = {
 static const unsigned char online_softmax[] = {
 #embed "../../Kernels/online_softmax.cl" if_empty('\n')
 };
+static const unsigned char peak[] = {
+#embed "../../Kernels/peak.cl" if_empty('\n')
+};
 static const unsigned char product[] = {
 #embed "../../Kernels/product.cl" if_empty('\n')
 };
@@ -35,7 +38,7 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(common), ROW(fused_cpu), ROW(mask_classes), ROW(modifiers), ROW(online_softmax),
+    ROW(common), ROW(fused_cpu), ROW(mask_classes), ROW(modifiers), ROW(online_softmax), ROW(peak),
     ROW(product), ROW(scores), ROW(softmax), ROW(values),
 };
 

@@ -1,4 +1,5 @@
 internal import COpenCL
+import Synchronization
 
 /// OpenCL C, built for a context's device.
 ///
@@ -65,7 +66,9 @@ public final class Program: @unchecked Sendable {
     }
     self.context = context
     self.builtFromCache = build.from_cache
-    self.buildSeconds = elapsed / .seconds(1)
+    let seconds = elapsed / .seconds(1)
+    self.buildSeconds = seconds
+    Self.secondsBuilding.withLock { $0 += seconds }
     self.log = log
     self.handle = Handle(raw: raw)
   }
@@ -73,6 +76,11 @@ public final class Program: @unchecked Sendable {
   deinit {
     clReleaseProgram(handle.raw)
   }
+
+  private static let secondsBuilding = Mutex(0.0)
+
+  /// How long this process has spent on programs that it built or loaded from a cache, in seconds, for all devices.
+  public static var totalBuildSeconds: Double { secondsBuilding.withLock { $0 } }
 
   /// How many times this process has called the compiler on source text, for any device.
   public static var sourceBuildCount: Int { Int(clamping: attention_source_build_count()) }

@@ -5,7 +5,8 @@ import Testing
   private static let keys = [
     "backend", "batch", "bytes", "causal", "device", "device_bytes_peak", "device_name", "dtype",
     "end_to_end_seconds_median", "flops", "gflops", "gigabytes_per_second", "head_dimension", "heads", "kernel",
-    "kernel_seconds_median", "kernel_seconds_min", "key_length", "kv_heads", "max_abs_error", "query_length",
+    "kernel_build_seconds", "kernel_seconds_median", "kernel_seconds_min", "key_length", "kv_heads", "max_abs_error",
+    "query_length",
     "repetitions", "speedup_vs_cpu", "value_dimension", "window",
   ]
 

@@ -40,6 +40,10 @@ import Testing
     (#"{"window": [-1, 0]}"#, "window", "[-1, 0]"),
     (#"{"window": ["1", 0]}"#, "window", "the string"),
     (#"{"window": [true, 0]}"#, "window", "true"),
+    (#"{"block_size": 16}"#, "block_size", "16"),
+    (#"{"block_size": [16]}"#, "block_size", "[16]"),
+    (#"{"block_size": [16, 0]}"#, "block_size", "[16, 0]"),
+    (#"{"block_size": [16, null]}"#, "block_size", "[16, null]"),
     (#"{"outputs": "output"}"#, "outputs", "the string"),
     (#"{"outputs": []}"#, "outputs", "[]"),
     (#"{"outputs": ["output", 1]}"#, "outputs", "1"),
@@ -113,6 +117,30 @@ import Testing
     var builder = try CaseBuilder()
     builder.tensors = ["qkv": try CaseBuilder.zeros([2, 5, 3, 4, 8]), name: try CaseBuilder.zeros([1, 1], .int32)]
     #expect(try error(builder).part == .tensor(name))
+  }
+
+  @Test func blockSizeWithoutMask() throws {
+    let error = try error(CaseBuilder(attention: #"{"block_size": [16, 16]}"#))
+    #expect(error.part == .tensor("block_mask"))
+    #expect(error.found == "none")
+  }
+
+  @Test(arguments: [nil, "{}"])
+  func blockMaskWithoutSize(attention: String?) throws {
+    var builder = try CaseBuilder()
+    builder.metadata["attention"] = attention
+    builder.tensors["block_mask"] = try CaseBuilder.zeros([1], .bool)
+    let error = try error(builder)
+    #expect(error.part == .metadata("attention.block_size"))
+    #expect(error.found == "none")
+    #expect(error.expected.contains("block_mask"))
+  }
+
+  @Test(arguments: [([2, 2], ElementType.float32), ([3, 5], .bool)])
+  func blockMaskThatDoesNotFit(shape: [Int], type: ElementType) throws {
+    var builder = try CaseBuilder(attention: #"{"block_size": [2, 3]}"#)
+    builder.tensors["block_mask"] = try CaseBuilder.zeros(shape, type)
+    #expect(try error(builder).part == .tensor("block_mask"))
   }
 
   @Test(arguments: ["bhsd", "thd"])

@@ -18,6 +18,7 @@ import Testing
       #expect(file.call.mask.windowLeft == nil)
       #expect(file.call.mask.windowRight == nil)
       #expect(file.call.mask.tensor == nil)
+      #expect(file.call.mask.blocks == nil)
       #expect(file.call.scale == nil)
       #expect(file.call.softcap == nil)
       #expect(file.call.returning == .output)
@@ -85,6 +86,17 @@ import Testing
     #expect(file.call.past?.value.shape == [2, 2, 2, 6])
     #expect(file.problem.keyLength == 7)
     #expect(file.problem.elementType == .bfloat16)
+  }
+
+  @Test func blockMask() throws {
+    var builder = try CaseBuilder(attention: #"{"block_size": [2, 3]}"#)
+    let visible = try Tensor([true, false, false, true, true, true, false, true], shape: [2, 1, 2, 2])
+    builder.tensors["block_mask"] = visible
+    let blocks = try #require(try builder.read(in: folder).call.mask.blocks)
+    #expect(blocks.queryBlock == 2)
+    #expect(blocks.keyBlock == 3)
+    #expect(blocks.visible.shape == [2, 1, 2, 2])
+    #expect(blocks.visible.floats() == visible.floats())
   }
 
   @Test func pagedKeys() throws {

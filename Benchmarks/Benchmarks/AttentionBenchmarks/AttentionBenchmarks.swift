@@ -1,5 +1,7 @@
 import Attention
 import Benchmark
+import Foundation
+import TensorFiles
 
 /// Times parts of the library through its public interface. `attend bench` compares devices; this compares versions.
 let benchmarks: @Sendable () -> Void = {
@@ -11,6 +13,20 @@ let benchmarks: @Sendable () -> Void = {
     for _ in benchmark.scaledIterations { blackHole(try work.engine.plan(AttentionProblem(work.call))) }
   } setup: {
     try Work(heads: 8, length: 512, dimension: 64)
+  }
+
+  // A plan of many blocks: 32 heads on 65,536 keys.
+  Benchmark("Plan, 32 heads × 65536 × 128") { benchmark, work in
+    for _ in benchmark.scaledIterations { blackHole(try work.engine.plan(work.problem)) }
+  } setup: {
+    try LongContext()
+  }
+
+  // From a file to a call: its header, its checks, and 24 MiB of numbers.
+  Benchmark("Read a case file, 8 heads × 4096 × 64") { benchmark, file in
+    for _ in benchmark.scaledIterations { blackHole(try AttentionCaseFile(path: file.path)) }
+  } setup: {
+    try CaseOnDisk(heads: 8, length: 4096, dimension: 64)
   }
 
   // The least that a call costs, from host arrays to host arrays.
@@ -41,6 +57,32 @@ private struct Work {
       numbers(heads * length * dimension), shape: [1, heads, length, dimension], as: elementType)
     call = AttentionCall(query: tensor, key: tensor, value: tensor)
   }
+}
+
+/// A problem without data: planning needs none.
+private struct LongContext {
+  let engine: AttentionEngine
+  let problem: AttentionProblem
+
+  init() throws {
+    engine = try AttentionEngine()
+    problem = try AttentionProblem(
+      batch: 1, queryHeads: 32, keyValueHeads: 32, queryLength: 65_536, keyLength: 65_536, headDimension: 128,
+      valueDimension: 128, elementType: .float32, mask: .causal(.lowerRight))
+  }
+}
+
+/// A case file in a temporary folder, there as long as the object.
+private final class CaseOnDisk {
+  let path: String
+
+  init(heads: Int, length: Int, dimension: Int) throws {
+    let tensor = try Tensor(numbers(heads * length * dimension), shape: [1, heads, length, dimension])
+    path = FileManager.default.temporaryDirectory.appending(path: "case-\(UUID().uuidString).safetensors").path
+    try Safetensors.write(["query": tensor, "key": tensor, "value": tensor], to: path)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
 /// The iterations that warm up build the kernels and the device's buffers.

@@ -38,6 +38,9 @@ public struct AttentionMask: Sendable {
   /// floating-point (added to the scores; −∞ hides).
   public var tensor: Tensor?
 
+  /// Which blocks of queries see which blocks of keys.
+  public var blocks: BlockMask?
+
   /// Every query sees every key.
   public init() {}
 
@@ -57,6 +60,9 @@ public struct AttentionMask: Sendable {
   /// Hides the keys where a boolean tensor is false, or adds a floating-point one to the scores.
   public static func tensor(_ tensor: Tensor) -> AttentionMask { AttentionMask().tensor(tensor) }
 
+  /// Hides the blocks of keys that a block mask hides.
+  public static func blocks(_ blocks: BlockMask) -> AttentionMask { AttentionMask().blocks(blocks) }
+
   /// This mask and a causal one.
   public func causal(_ alignment: CausalAlignment) -> AttentionMask {
     with { $0.causal = alignment }
@@ -72,6 +78,9 @@ public struct AttentionMask: Sendable {
 
   /// This mask and a boolean or additive tensor.
   public func tensor(_ tensor: Tensor) -> AttentionMask { with { $0.tensor = tensor } }
+
+  /// This mask and a block mask.
+  public func blocks(_ blocks: BlockMask) -> AttentionMask { with { $0.blocks = blocks } }
 
   /// This mask with query 0 at position `offset` among the keys.
   public func queryOffset(_ offset: Int) -> AttentionMask { with { $0.queryOffset = offset } }

@@ -33,6 +33,11 @@ struct ArgumentList {
     try add(Int64(mask?.queryStride ?? 0), Int64(mask?.keyStride ?? 0))
   }
 
+  /// The rows and keys of a block of the block mask, and the blocks of a row; 0 where there is none.
+  mutating func add(_ blocks: BlockMaskLayout?) throws {
+    try add(Int32(blocks?.queryBlock ?? 0), Int32(blocks?.keyBlock ?? 0), Int32(blocks?.columns ?? 0))
+  }
+
   private mutating func next() -> Int {
     defer { count += 1 }
     return count

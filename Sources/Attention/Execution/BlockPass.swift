@@ -22,6 +22,7 @@ struct BlockBuffers {
   var value: Buffer { all[3] }
   var output: Buffer { all[4] }
   var logSumExp: Buffer { all[5] }
+  var blockMask: Buffer { all[6] }
 }
 
 /// A family of kernels at work on one call: built, with the device memory that the call's blocks use one after the other.

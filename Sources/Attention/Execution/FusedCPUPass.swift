@@ -116,13 +116,15 @@ private struct FusedCPUPass: BlockPass {
     let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
     var arguments = ArgumentList(kernels.fused)
     try arguments.add(heads, contents.buffers.query, scratch.packedKeys, scratch.packedValues, scratch.finite)
-    try arguments.add(mask.buffer, scratch.maskClasses, contents.buffers.output, contents.buffers.logSumExp)
+    try arguments.add(mask.buffer, scratch.maskClasses, contents.buffers.blockMask)
+    try arguments.add(contents.buffers.output, contents.buffers.logSumExp)
     try arguments.addLocal(byteCount: tiles.localBytes(problem))
     try arguments.add(Int32(problem.headDimension), Int32(problem.valueDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), problem.usesSinks ? 1 : 0)
     try arguments.add(problem.scale, problem.softcap ?? 0)
     try arguments.add(problem.mask)
     try arguments.add(Int32(tiles.keyTiles(problem.keyLength)))
+    try arguments.add(problem.blockMask)
     return try contents.queues.compute.enqueue(
       kernels.fused, groups: [contents.records.count, rowTiles], items: 1, waitingFor: [event].compactMap { $0 })
   }

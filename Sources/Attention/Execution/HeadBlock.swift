@@ -13,6 +13,7 @@ final class HeadBlock {
   private var records: [HeadRecord] = []
   /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
   private var maskPlanes: [Int] = []
+  private var blockMask: BlockMaskPlanes?
   private var query = RowTransfer()
   private var key = RowTransfer()
   private var value = RowTransfer()
@@ -52,6 +53,7 @@ final class HeadBlock {
   private func describeHeads(_ results: ResultBuffers) {
     var keyHeads: [Int: (key: Int, value: Int)] = [:]
     var planes: [Int: Int] = [:]
+    blockMask = BlockMaskPlanes(call.mask.blocks, problem.blockMask)
     let size = problem.elementType.byteCount
     for (index, head) in block.heads.enumerated() {
       let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
@@ -103,6 +105,7 @@ final class HeadBlock {
         record.maskTiles = Int64(
           plane * mask.tileCount(rows: block.sliceRows, keys: problem.keyLength, plan.tiles))
       }
+      record.blockMask = Int64(blockMask?.offset(batch: b, head: h) ?? 0)
       records.append(record)
     }
   }
@@ -113,7 +116,7 @@ final class HeadBlock {
     let buffers = BlockBuffers(
       all: try pool.take(
         records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
-        outputElements * size, logSumExpElements * MemoryLayout<Float>.stride))
+        outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
     self.buffers = buffers
     staging.append(try queues.upload.enqueueWrite(records, to: buffers.heads))
     pass = try kernels.makePass(
@@ -123,6 +126,7 @@ final class HeadBlock {
     for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
     }
+    if let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) { staging.append(storage) }
     uploaded = try queues.upload.enqueueMarker()
     try queues.upload.flush()
   }

@@ -8,6 +8,7 @@ struct HeadRecord: BitwiseCopyable {
   var mask: Int64 = 0
   var maskTiles: Int64 = 0
   var keyTiles: Int64 = 0
+  var blockMask: Int64 = 0
   var logSumExp: Int64 = 0
   var queryLength: Int32 = 0
   var keyLength: Int32 = 0

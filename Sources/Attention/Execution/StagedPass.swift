@@ -66,12 +66,14 @@ private struct StagedPass: BlockPass {
 
   private func enqueueScores(_ slice: Range<Int>, after events: [Event]) throws -> Event {
     var arguments = ArgumentList(kernels.scores)
-    try arguments.add(operands.heads, operands.query, operands.key, shared.mask.buffer, shared.scores)
+    try arguments.add(
+      operands.heads, operands.query, operands.key, shared.mask.buffer, operands.blockMask, shared.scores)
     try arguments.add(Int32(problem.headDimension))
     try arguments.add(Int64(problem.headDimension), Int64(problem.headDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
     try arguments.add(problem.scale, problem.softcap ?? 0)
     try arguments.add(problem.mask)
+    try arguments.add(problem.blockMask)
     return try queues.compute.enqueue(
       kernels.scores, groups: [records.count, rowTiles(slice), block.scoreStride / tiles.tileColumns],
       items: tiles.groupItems, waitingFor: events)
@@ -88,20 +90,24 @@ private struct StagedPass: BlockPass {
     try queues.compute.enqueue(kernels.softmaxParts, groups: groups, items: tiles.softmaxItems, waitingFor: events)
 
     arguments = ArgumentList(kernels.softmaxNormalize)
-    try arguments.add(operands.heads, shared.scores, shared.parts, shared.mask.buffer, operands.logSumExp)
+    try arguments.add(
+      operands.heads, shared.scores, shared.parts, shared.mask.buffer, operands.blockMask, operands.logSumExp)
     try arguments.add(sizes)
     try arguments.add(Int32(problem.usesSinks ? 1 : 0))
     try arguments.add(problem.mask)
+    try arguments.add(problem.blockMask)
     return try queues.compute.enqueue(kernels.softmaxNormalize, groups: groups, items: tiles.softmaxItems)
   }
 
   private func enqueueValues(_ slice: Range<Int>) throws -> Event {
     var arguments = ArgumentList(kernels.weightedValues)
-    try arguments.add(operands.heads, shared.scores, operands.value, shared.mask.buffer, operands.output)
+    try arguments.add(
+      operands.heads, shared.scores, operands.value, shared.mask.buffer, operands.blockMask, operands.output)
     try arguments.add(Int32(problem.valueDimension))
     try arguments.add(Int64(problem.valueDimension), Int64(problem.valueDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
     try arguments.add(problem.mask)
+    try arguments.add(problem.blockMask)
     let columnTiles = roundedUp(problem.valueDimension, to: tiles.tileColumns) / tiles.tileColumns
     return try queues.compute.enqueue(
       kernels.weightedValues, groups: [records.count, rowTiles(slice), columnTiles], items: tiles.groupItems)

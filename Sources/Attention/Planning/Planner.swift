@@ -138,6 +138,8 @@ private struct BlockBuilder {
     var valueBytes = 0
     var outputBytes = 0
     var lastKeyHead = -1
+    var blockMaskBytes = 0
+    var lastBlockPlane = -1
 
     init(_ builder: BlockBuilder, head: Int) {
       problem = builder.problem
@@ -171,11 +173,16 @@ private struct BlockBuilder {
         }
         lastKeyHead = keyHead
       }
+      if let mask = problem.blockMask {
+        let plane = mask.grid.offset(batch: head / problem.queryHeads, head: head % problem.queryHeads)
+        if plane != lastBlockPlane { blockMaskBytes += mask.planeElements }
+        lastBlockPlane = plane
+      }
     }
 
     var paddedRows: Int { roundedUp(max(1, queryLength), to: tiles.tileRows) }
-    var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes }
-    var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes) }
+    var operandBytes: Int { queryBytes + keyBytes + valueBytes + outputBytes + blockMaskBytes }
+    var largestBuffer: Int { max(queryBytes, keyBytes, valueBytes, outputBytes, blockMaskBytes) }
 
     /// Packed keys and values, and for each row of each head its scores, the softmax's parts, and the mask's row.
     func scratchBytes(rows: Int, heads: Int) -> Int {

@@ -7,47 +7,9 @@ extension AttentionProblem {
     let shapes = try OperandShapes(call)
     let sequences = try Self.sequences(of: call, shapes: shapes)
     let paging = try Self.paging(of: call, shapes: shapes, sequences: sequences)
-    let past = try Self.pastRows(of: call, shapes: shapes)
-
-    let queryLength = sequences.map(\.queryLength).max() ?? shapes.queryRows
-    // Of packed sequences the longest as it is packed: a key length hides keys, it does not change shapes.
-    let packedKeys = paging == nil ? call.cumulativeKeyLengths : nil
-    let keyLength = packedKeys.map { zip($0.dropFirst(), $0).map(-).max() ?? 0 } ?? shapes.keyRows
-    let dense = call.layout != .thd
-    self.batch = shapes.batch
-    queryHeads = shapes.queryHeads
-    keyValueHeads = shapes.keyValueHeads
-    headDimension = shapes.headDimension
-    valueDimension = shapes.valueDimension
-    elementType = call.query.elementType
-    layout = call.layout
-    scale = try Self.checked(scale: call.scale, headDimension: shapes.headDimension)
-    softcap = try Self.checked(softcap: call.softcap)
-    outputs = call.returning
-    self.sequences = sequences
-    self.queryLength = dense ? shapes.queryRows : queryLength
-    self.keyLength = keyLength
-    usesALiBi = try Self.checked(perHead: call.alibiSlopes, named: "alibi_slopes", heads: shapes.queryHeads)
-    usesSinks = try Self.checked(perHead: call.sinks, named: "sinks", heads: shapes.queryHeads)
-
-    let target = [shapes.batch, shapes.queryHeads, dense ? shapes.queryRows : queryLength, keyLength]
-    mask = try call.mask.tensor.map {
-      try MaskLayout(shape: $0.shape, elementType: $0.elementType, broadcastTo: target)
-    }
-    switch call.layout {
-    case .bhsd: outputShape = [shapes.batch, shapes.queryHeads, shapes.queryRows, shapes.valueDimension]
-    case .bshd: outputShape = [shapes.batch, shapes.queryRows, shapes.queryHeads, shapes.valueDimension]
-    case .thd: outputShape = [shapes.queryRows, shapes.queryHeads, shapes.valueDimension]
-    }
-    operands = OperandLayout(
-      query: shapes.query, key: shapes.key, value: shapes.value,
-      output: RowLayout(
-        call.layout, heads: shapes.queryHeads, rows: shapes.queryRows, width: shapes.valueDimension),
-      pastLength: shapes.pastLength, pastKey: past?.key, pastValue: past?.value, paging: paging)
-    // Every later size is a product of these: none may overflow.
-    for outputs in [[batch, queryHeads, self.queryLength, keyLength, 8], outputShape + [8]] {
-      _ = try Tensor.byteCount(shape: outputs, elementType: .float64)
-    }
+    let lengths = Self.lengths(of: call, shapes: shapes, sequences: sequences)
+    try self.init(
+      shapes, sequences, Self.options(of: call), queryLength: lengths.query, keyLength: lengths.key, paging: paging)
   }
 
   /// A description of a plain problem of equal lengths in layout `bhsd`, for plans and benchmarks without data.
@@ -59,32 +21,77 @@ extension AttentionProblem {
       batch: batch, queryHeads: queryHeads, keyValueHeads: keyValueHeads, queryRows: queryLength, keyRows: keyLength,
       headDimension: headDimension, valueDimension: valueDimension, elementType: elementType)
     try Self.check(mask)
-    self.batch = batch
-    self.queryHeads = queryHeads
-    self.keyValueHeads = keyValueHeads
-    self.headDimension = headDimension
-    self.valueDimension = valueDimension
-    self.elementType = elementType
-    layout = .bhsd
-    scale = try Self.checked(scale: nil, headDimension: headDimension)
-    softcap = nil
-    self.outputs = outputs
-    sequences = (0..<batch).map { _ in
+    let sequences = (0..<batch).map { _ in
       AttentionSequence(queryLength: queryLength, keyLength: keyLength, mask: mask)
     }
+    try self.init(
+      shapes, sequences, Options(elementType: elementType, mask: mask, outputs: outputs), queryLength: queryLength,
+      keyLength: keyLength)
+  }
+
+  /// What a call says beside its operands' shapes and lengths.
+  private struct Options {
+    let elementType: ElementType
+    var layout = TensorLayout.bhsd
+    let mask: AttentionMask
+    let outputs: AttentionOutputs
+    var scale: Float?
+    var softcap: Float?
+    var alibiSlopes: [Float]?
+    var sinks: [Float]?
+  }
+
+  private static func options(of call: AttentionCall) -> Options {
+    Options(
+      elementType: call.query.elementType, layout: call.layout, mask: call.mask, outputs: call.returning,
+      scale: call.scale, softcap: call.softcap, alibiSlopes: call.alibiSlopes, sinks: call.sinks)
+  }
+
+  /// The one place that sets the fields, from shapes and sequences that have been checked.
+  private init(
+    _ shapes: OperandShapes, _ sequences: [AttentionSequence], _ options: Options, queryLength: Int, keyLength: Int,
+    paging: OperandLayout.Paging? = nil
+  ) throws {
+    batch = shapes.batch
+    queryHeads = shapes.queryHeads
+    keyValueHeads = shapes.keyValueHeads
+    headDimension = shapes.headDimension
+    valueDimension = shapes.valueDimension
+    elementType = options.elementType
+    layout = options.layout
+    scale = try Self.checked(scale: options.scale, headDimension: shapes.headDimension)
+    softcap = try Self.checked(softcap: options.softcap)
+    outputs = options.outputs
+    self.sequences = sequences
     self.queryLength = queryLength
     self.keyLength = keyLength
-    usesALiBi = false
-    usesSinks = false
-    self.mask = try mask.tensor.map {
-      try MaskLayout(
-        shape: $0.shape, elementType: $0.elementType, broadcastTo: [batch, queryHeads, queryLength, keyLength])
+    usesALiBi = try Self.checked(perHead: options.alibiSlopes, named: "alibi_slopes", heads: shapes.queryHeads)
+    usesSinks = try Self.checked(perHead: options.sinks, named: "sinks", heads: shapes.queryHeads)
+
+    let target = [shapes.batch, shapes.queryHeads, queryLength, keyLength]
+    mask = try options.mask.tensor.map {
+      try MaskLayout(shape: $0.shape, elementType: $0.elementType, broadcastTo: target)
     }
-    outputShape = [batch, queryHeads, queryLength, valueDimension]
+    blockMask = try options.mask.blocks.map { try BlockMaskLayout($0, over: target) }
+    switch options.layout {
+    case .bhsd: outputShape = [shapes.batch, shapes.queryHeads, shapes.queryRows, shapes.valueDimension]
+    case .bshd: outputShape = [shapes.batch, shapes.queryRows, shapes.queryHeads, shapes.valueDimension]
+    case .thd: outputShape = [shapes.queryRows, shapes.queryHeads, shapes.valueDimension]
+    }
+    func pastRows(_ width: Int) -> RowLayout? {
+      guard shapes.pastLength > 0 else { return nil }
+      return RowLayout(.bhsd, heads: shapes.keyValueHeads, rows: shapes.pastLength, width: width)
+    }
     operands = OperandLayout(
       query: shapes.query, key: shapes.key, value: shapes.value,
-      output: RowLayout(.bhsd, heads: queryHeads, rows: queryLength, width: valueDimension))
-    _ = try Tensor.byteCount(shape: [batch, queryHeads, queryLength, keyLength, 8], elementType: .float64)
+      output: RowLayout(
+        options.layout, heads: shapes.queryHeads, rows: shapes.queryRows, width: shapes.valueDimension),
+      pastLength: shapes.pastLength, pastKey: pastRows(shapes.headDimension),
+      pastValue: pastRows(shapes.valueDimension), paging: paging)
+    // Every later size is a product of these: none may overflow.
+    for outputs in [target + [8], outputShape + [8]] {
+      _ = try Tensor.byteCount(shape: outputs, elementType: .float64)
+    }
   }
 
   private static func checked(scale: Float?, headDimension: Int) throws -> Float {
@@ -121,6 +128,17 @@ extension AttentionProblem {
     if let offset = mask.queryOffset, abs(offset.clamped) >= AttentionSequence.unlimited {
       throw AttentionError.invalid(argument: "query_offset", found: "\(offset)", expected: "a magnitude below 2^30")
     }
+  }
+
+  /// `Lq` and `Lk` of the tensors or of the longest sequence.
+  private static func lengths(
+    of call: AttentionCall, shapes: OperandShapes, sequences: [AttentionSequence]
+  ) -> (query: Int, key: Int) {
+    guard call.layout == .thd else { return (shapes.queryRows, shapes.keyRows) }
+    let queries = sequences.map(\.queryLength).max() ?? shapes.queryRows
+    // The longest as it is packed: a key length hides keys, it does not change shapes.
+    guard call.blockTable == nil, let ends = call.cumulativeKeyLengths else { return (queries, shapes.keyRows) }
+    return (queries, zip(ends.dropFirst(), ends).map(-).max() ?? 0)
   }
 
   /// The lengths and positions of each batch entry.
@@ -200,16 +218,6 @@ extension AttentionProblem {
     }
     return OperandLayout.Paging(
       blockSize: paged.blockSize, blocksPerSequence: paged.blocksPerSequence, table: table)
-  }
-
-  private static func pastRows(
-    of call: AttentionCall, shapes: OperandShapes
-  ) throws -> (key: RowLayout, value: RowLayout)? {
-    guard call.past != nil else { return nil }
-    func rows(_ width: Int) -> RowLayout {
-      RowLayout(.bhsd, heads: shapes.keyValueHeads, rows: shapes.pastLength, width: width)
-    }
-    return (rows(shapes.headDimension), rows(shapes.valueDimension))
   }
 }
 

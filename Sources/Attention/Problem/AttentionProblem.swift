@@ -25,6 +25,7 @@ public struct AttentionProblem: Sendable, Equatable {
   public let keyLength: Int
 
   package let mask: MaskLayout?
+  package let blockMask: BlockMaskLayout?
   package let usesALiBi: Bool
   package let usesSinks: Bool
   package let operands: OperandLayout
@@ -36,7 +37,8 @@ public struct AttentionProblem: Sendable, Equatable {
   /// Query heads that share a key/value head.
   public var groupSize: Int { queryHeads / keyValueHeads }
 
-  /// The number of (query, key) pairs that are visible by position, over all heads. (A mask tensor may hide more.)
+  /// The number of (query, key) pairs that are visible by position, over all heads. (A mask tensor or a block
+  /// mask may hide more.)
   public var visiblePairs: Int { queryHeads * sequences.reduce(0) { $0 + $1.visiblePairs } }
 
   /// Multiplications and additions of both products over the visible pairs: `2 · (D + Dv)` each.

@@ -1,7 +1,7 @@
 /// One batch entry of a problem: its lengths, where it stands, and which keys its queries see by position.
 ///
 /// By position, query `i` sees the keys `max(0, i + firstShift) ..< min(keyLength, i + endShift)`; causal masks, windows,
-/// offsets and key lengths are all folded into these three numbers. A mask tensor may hide more.
+/// offsets and key lengths are all folded into these three numbers. A mask tensor or a block mask may hide more.
 public struct AttentionSequence: Sendable, Equatable {
   /// `Lq` of this entry.
   public let queryLength: Int
@@ -38,6 +38,12 @@ public struct AttentionSequence: Sendable, Equatable {
   package func visibleKeys(query i: Int) -> Range<Int> {
     let first = max(0, i + firstShift)
     return first..<max(first, min(keyLength, i + endShift))
+  }
+
+  /// The keys that some query of a range, which is not empty, sees by position: each sees one more at either end.
+  package func visibleKeys(queries: Range<Int>) -> Range<Int> {
+    let first = max(0, queries.lowerBound + firstShift)
+    return first..<max(first, min(keyLength, queries.upperBound - 1 + endShift))
   }
 
   /// The number of (query, key) pairs that are visible by position.

@@ -27,10 +27,17 @@ package struct MaskLayout: Sendable, Equatable {
       throw AttentionError.invalid(
         argument: "mask", found: elementType.rawValue, expected: "BOOL, F32, F16 or BF16")
     }
+    try self.init(named: "mask", shape: shape, elementType: elementType, broadcastTo: target, form: "[B, Hq, Lq, Lk]")
+  }
+
+  /// A mask of some name, whose type has been checked, over what `form` says.
+  init(
+    named name: String, shape: [Int], elementType: ElementType, broadcastTo target: [Int], form: String
+  ) throws {
     let padded = Array(repeating: 1, count: max(0, target.count - shape.count)) + shape
     guard shape.count <= target.count, zip(padded, target).allSatisfy({ $0 == $1 || $0 == 1 }) else {
       throw AttentionError.invalid(
-        argument: "mask", found: "shape \(shape)", expected: "a shape that broadcasts to [B, Hq, Lq, Lk] = \(target)")
+        argument: name, found: "shape \(shape)", expected: "a shape that broadcasts to \(form) = \(target)")
     }
     var strides = [0, 0, 0, 0]
     var stride = 1

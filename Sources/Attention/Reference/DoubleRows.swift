@@ -49,6 +49,13 @@ struct DoubleRows {
     }
   }
 
+  /// The mean of some rows, which are not none, element by element.
+  func mean(of rows: Range<Int>) -> [Double] {
+    var mean = [Double](repeating: 0, count: width)
+    for row in rows { add(1 / Double(rows.count), row: row, to: &mean) }
+    return mean
+  }
+
   /// `sum += factor · self[j]`.
   func add(_ factor: Double, row j: Int, to sum: inout [Double]) {
     elements.withUnsafeBufferPointer { elements in
@@ -81,6 +88,25 @@ struct MaskReader {
       tensor.readDoubles(from: at, into: UnsafeMutableBufferPointer(start: $0, count: 1))
     }
     return value
+  }
+}
+
+/// Reads whether a block mask lets a query see a key.
+struct BlockMaskReader {
+  private let tensor: Tensor
+  private let layout: BlockMaskLayout
+  private let start: Int
+
+  init?(_ mask: BlockMask?, _ layout: BlockMaskLayout?, batch b: Int, head h: Int) {
+    guard let mask, let layout else { return nil }
+    tensor = mask.visible
+    self.layout = layout
+    start = layout.grid.offset(batch: b, head: h)
+  }
+
+  func isVisible(query i: Int, key j: Int) -> Bool {
+    let (row, column) = (i / layout.queryBlock, j / layout.keyBlock)
+    return tensor.storage.bytes[start + row * layout.grid.queryStride + column * layout.grid.keyStride] != 0
   }
 }
 

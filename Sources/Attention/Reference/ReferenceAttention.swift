@@ -59,6 +59,7 @@ package struct ReferenceHead {
   private let keys: DoubleRows
   private let values: DoubleRows
   private let mask: MaskReader?
+  private let blocks: BlockMaskReader?
   private let slope: Double
   private let sink: Double?
 
@@ -72,13 +73,14 @@ package struct ReferenceHead {
     values = DoubleRows(
       problem.valueRuns(batch: b, head: g), width: problem.valueDimension, own: call.value, past: call.past?.value)
     mask = MaskReader(call.mask.tensor, problem.mask, batch: b, head: h)
+    blocks = BlockMaskReader(call.mask.blocks, problem.blockMask, batch: b, head: h)
     slope = Double(call.alibiSlopes?[h] ?? 0)
     sink = call.sinks.map { Double($0[h]) }
   }
 
   package func attend(query i: Int) -> ReferenceRow {
     var row = ReferenceRow(output: Array(repeating: 0, count: problem.valueDimension), logSumExp: -.infinity)
-    for j in sequence.visibleKeys(query: i) {
+    for j in sequence.visibleKeys(query: i) where blocks?.isVisible(query: i, key: j) ?? true {
       let bias = mask?.bias(query: i, key: j) ?? 0
       if bias == -.infinity { continue }
       row.keys.append(j)

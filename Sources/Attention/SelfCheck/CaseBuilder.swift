@@ -49,6 +49,14 @@ struct CaseBuilder {
     try add("additive mask of a row a head, with −∞", type, queries: 33, keys: 65) { $0.mask = .tensor(bias) }
   }
 
+  mutating func addBlocks(_ type: ElementType) throws {
+    let grid = try BlockGrid(queryLength: 129, keyLength: 200, queryBlock: 16, keyBlock: 24)
+    let blocks = try BlockMask.bigBird(on: grid, window: 1, global: 1, random: 2, seed: 3, heads: 4)
+    try add("block mask of a plane a head, causal, grouped heads", type, heads: 4, queries: 129, keys: 200) {
+      $0.mask = .blocks(blocks).causal(.lowerRight)
+    }
+  }
+
   mutating func addPacked(_ type: ElementType) throws {
     var call = AttentionCall(
       query: try numbers.tensor([84, 2, 32], type), key: try numbers.tensor([101, 1, 32], type),

@@ -68,6 +68,7 @@ package enum SelfCheck {
         $0.keyLengths = [0, 65, 30]
       }
       try build.addMasks(type)
+      try build.addBlocks(type)
       try build.addPacked(type)
       try build.addPaged(type)
       try build.addPast(type)

@@ -8,6 +8,7 @@ import Attention
 /// | `key`, `value` | `[B, Hkv, Lk, ·]`, or as the layout says; `[blocks, blockSize, Hkv, ·]` with a block table | the query's |
 /// | `qkv` | `[B, L, 3, H, D]`, in place of the three | F32, F16, BF16 |
 /// | `mask` | broadcasts to `[B, Hq, Lq, Lk]` | BOOL, F32, F16, BF16 |
+/// | `block_mask` | broadcasts to `[B, Hq, ceil(Lq / queryBlock), ceil(Lk / keyBlock)]` of the option `block_size` | BOOL |
 /// | `alibi_slopes`, `sinks` | `[Hq]` | F32 |
 /// | `key_lengths` | `[B]` | I32, I64 |
 /// | `cumulative_query_lengths`, `cumulative_key_lengths` | `[B + 1]` | I32, I64 |

@@ -10,6 +10,7 @@ struct CaseOperands {
     case cumulativeQueryLengths = "cumulative_query_lengths"
     case cumulativeKeyLengths = "cumulative_key_lengths"
     case blockTable = "block_table"
+    case blockMask = "block_mask"
     case pastKey = "past_key"
     case pastValue = "past_value"
   }
@@ -25,6 +26,7 @@ struct CaseOperands {
     call.mask = options.mask
     call.returning = options.outputs
     call.mask.tensor = try tensor(.mask)
+    call.mask.blocks = try blockMask(options.blockSize)
     call.alibiSlopes = try perHead(.alibiSlopes)
     call.sinks = try perHead(.sinks)
     call.keyLengths = try lengths(.keyLengths)
@@ -52,6 +54,20 @@ struct CaseOperands {
         expected: "\"\(TensorLayout.bshd.rawValue)\", which qkv is in")
     }
     return AttentionCall(packed: packed)
+  }
+
+  /// The block mask, whose tensor and whose block sizes stand in different places: neither means anything alone.
+  private func blockMask(_ size: CaseOptions.BlockSize?) throws -> BlockMask? {
+    switch (size, try tensor(.blockMask)) {
+    case (nil, nil): return nil
+    case (let size?, let tensor?): return BlockMask(queryBlock: size.query, keyBlock: size.key, visible: tensor)
+    case (_?, nil):
+      throw error(.blockMask, found: "none", expected: "a tensor for attention.block_size")
+    case (nil, _?):
+      throw TensorFileError(
+        file: file.path, part: .metadata("attention.block_size"), found: "none",
+        expected: "\(CaseOptions.BlockSize.form), for the tensor \(Name.blockMask.rawValue)")
+    }
   }
 
   private func tensor(_ name: Name) throws -> Tensor? {

@@ -6,13 +6,21 @@ struct CaseOptions {
   private(set) var scale: Float?
   private(set) var softcap: Float?
   private(set) var mask = AttentionMask.none
+  private(set) var blockSize: BlockSize?
   private(set) var outputs: AttentionOutputs = .output
+
+  /// The rows and keys of a block of the block mask.
+  struct BlockSize {
+    let query: Int
+    let key: Int
+    static let form = "[queryBlock, keyBlock], each an integer of 1 or more"
+  }
 
   /// - Throws: ``TensorFileError`` for an unknown key or value, or one of the wrong type. Whether the numbers make sense
   ///   together is for ``AttentionProblem`` to say.
   init(_ file: Safetensors) throws {
     let object = try MetadataObject("attention", of: file)
-    try object.allowOnly(["layout", "causal", "query_offset", "scale", "softcap", "window", "outputs"])
+    try object.allowOnly(["layout", "causal", "query_offset", "scale", "softcap", "window", "block_size", "outputs"])
 
     layout = try object.read("layout", expected: TensorLayout.allCases.map(\.rawValue).alternatives) {
       $0.asString.flatMap(TensorLayout.init)
@@ -31,6 +39,13 @@ struct CaseOptions {
     }
     mask.windowLeft = window?.left
     mask.windowRight = window?.right
+
+    blockSize = try object.read("block_size", expected: BlockSize.form) { value in
+      guard let sizes = value.asArray?.map(\.asInteger), sizes.count == 2, let query = sizes[0], let key = sizes[1],
+        min(query, key) >= 1
+      else { return nil }
+      return BlockSize(query: query, key: key)
+    }
 
     let names = try object.read("outputs", expected: "an array of one or more names") { value -> [String]? in
       guard let values = value.asArray, !values.isEmpty else { return nil }

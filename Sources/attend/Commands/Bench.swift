@@ -1,5 +1,6 @@
 import ArgumentParser
 import Attention
+import Foundation
 
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -31,6 +32,13 @@ struct Bench: ParsableCommand {
   @Flag(help: "Print one JSON object for each device and shape.")
   var json = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Write the comparison as a page with plots too: one file that needs no other and no network.",
+      discussion: "It also holds the memory that each kind of kernel would take, and measures the devices' peaks.",
+      valueName: "file"))
+  var html: String?
+
   func validate() throws {
     guard repetitions >= 1, repetitions <= 1_000_000 else {
       throw ValidationError("--repetitions: expected 1 to 1000000, found \(repetitions).")
@@ -42,10 +50,12 @@ struct Bench: ParsableCommand {
 
   mutating func run() throws {
     let shapes = try shapes.shapes()
+    try checkPage()
     let engines = try engineNames().map { try DeviceOption.engine($0, kernel: kernel.kernel) }
     let progress = ProgressLine()
     var table = BenchRow.table
-    var wrong = 0
+    var report = BenchReport()
+    if html != nil { report.peaks.measure(engines.flatMap(\.activeDevices)) }
     for shape in shapes {
       let runner = try BenchRunner(shape, repetitions: repetitions, minimumSeconds: minimumSeconds)
       var cpuSeconds: Double?
@@ -58,10 +68,10 @@ struct Bench: ParsableCommand {
         var (row, isRight) = try runner.run(on: engine)
         guard isRight else {
           progress.clear()
-          Console.complain([
+          let failure =
             "\(shape.title) on \(row.device): wrong result, largest error \(Quantity.scientific(row.maxAbsError))"
-          ])
-          wrong += 1
+          Console.complain([failure])
+          report.failures.append(failure)
           continue
         }
         if engine.isCPU { cpuSeconds = row.kernelSecondsMedian }
@@ -71,10 +81,25 @@ struct Bench: ParsableCommand {
       progress.clear()
       for row in rows.sorted(by: { $0.key < $1.key }).map(\.value) {
         if json { try Console.write(JSON.line(row)) } else { table.add(row.cells(shape)) }
+        report.entries.append(BenchReport.Entry(shape: shape, row: row))
       }
     }
     if !json { try Console.write(table.text()) }
-    if wrong > 0 { throw Failure(.checkFailed, "\(wrong) results were wrong") }
+    if let html {
+      report.devices = engines.flatMap(\.activeDevices).uniqued()
+      report.peaks.measure(report.devices)
+      try report.write(to: html)
+    }
+    if !report.failures.isEmpty { throw Failure(.checkFailed, "\(report.failures.count) results were wrong") }
+  }
+
+  /// A comparison takes a while: that its page has nowhere to go should not come out at the end.
+  private func checkPage() throws {
+    guard let html else { return }
+    let folder = URL(fileURLWithPath: html).deletingLastPathComponent().path
+    guard FileManager.default.isWritableFile(atPath: folder) else {
+      throw Failure(.badInput, "\(html): expected a folder that can be written to, found none")
+    }
   }
 
   private func engineNames() -> [String] {
@@ -82,6 +107,14 @@ struct Bench: ParsableCommand {
     let standard = DeviceOption.standard
     guard standard == "auto" else { return standard == "cpu" ? ["cpu"] : [standard, "cpu"] }
     return DeviceRegistry.hasUsableOpenCLDevice ? ["auto", "cpu"] : ["auto"]
+  }
+}
+
+extension [DeviceProfile] {
+  /// The devices without those that came before under the same name.
+  fileprivate func uniqued() -> [DeviceProfile] {
+    var seen: Set<String> = []
+    return filter { seen.insert($0.identifier).inserted }
   }
 }
 

@@ -26,11 +26,13 @@ struct BenchRow: Encodable {
   let gigabytesPerSecond: Double
   let deviceBytesPeak: Int
   let maxAbsError: Double
+  /// Seconds spent on compiling kernels or loading compiled ones, before anything was timed.
+  let kernelBuildSeconds: Double
   var speedupVsCpu: OrNull<Double>
 
   init(
     _ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan, kernelSeconds: [Double],
-    endToEndSeconds: [Double], peakBytes: Int, error: Double
+    endToEndSeconds: [Double], peakBytes: Int, buildSeconds: Double, error: Double
   ) {
     let devices = plan.parts.map(\.device)
     device = devices.map(\.identifier).joined(separator: ",")
@@ -57,6 +59,7 @@ struct BenchRow: Encodable {
     gigabytesPerSecond = Double(bytes) / kernelSecondsMedian / 1e9
     deviceBytesPeak = peakBytes
     maxAbsError = error
+    kernelBuildSeconds = buildSeconds
     speedupVsCpu = OrNull(nil)
   }
 

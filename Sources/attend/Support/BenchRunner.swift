@@ -1,4 +1,5 @@
 import Attention
+import OpenCL
 
 /// Times one shape on one device after the other.
 struct BenchRunner {
@@ -24,7 +25,9 @@ struct BenchRunner {
   /// The row, and whether the result was right: if not, its times mean nothing.
   func run(on engine: AttentionEngine) throws -> (row: BenchRow, isRight: Bool) {
     // One run to compile, warm up and learn how long a run takes.
+    let builtBefore = Program.totalBuildSeconds
     let first = try engine.measure(call, repetitions: 1)
+    let buildSeconds = Program.totalBuildSeconds - builtBefore
     let count = repetitionCount(oneTakes: first.kernelSeconds.first ?? 0)
     let measured = try engine.measure(call, repetitions: count)
     let endToEnd = try (0..<count).map { _ in
@@ -35,7 +38,7 @@ struct BenchRunner {
     let comparison = truth.compare(measured.result)
     let row = BenchRow(
       shape, problem, measured.plan, kernelSeconds: measured.kernelSeconds, endToEndSeconds: endToEnd,
-      peakBytes: measured.peakBytes, error: comparison.largest)
+      peakBytes: measured.peakBytes, buildSeconds: buildSeconds, error: comparison.largest)
     return (row, comparison.isRight)
   }
 

@@ -15,6 +15,11 @@ struct SlicingTests {
         call.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([4, 1, 200, 300], .bool))
         return call
       },
+      NamedCall("block mask") {
+        var call = try CallShape(batch: 2, heads: 4, keyHeads: 2, queries: 200, keys: 130).call()
+        call.mask = .blocks(try BlockMaskTests.mask([2, 4], 200, 130, 48, 20))
+        return call
+      },
       NamedCall("masks of one row and of one column") {
         var call = try CallShape(form: .bshd, batch: 2, heads: 4, queries: 200, keys: 130).call()
         call.mask = .tensor(try MaskTensorTests.mask([4, 200, 1], .float16))

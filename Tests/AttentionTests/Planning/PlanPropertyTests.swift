@@ -75,11 +75,13 @@ struct PlanPropertyTests {
       var (queryRows, keyRows) = (0, 0)
       var keyHeads: Set<Int> = []
       var planes: Set<Int> = []
+      var blockPlanes: Set<Int> = []
       for head in block.heads {
         let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
         queryRows += problem.sequences[b].queryLength
         if keyHeads.insert(head / problem.groupSize).inserted { keyRows += problem.sequences[b].keyLength }
         if let mask = problem.mask { planes.insert(mask.offset(batch: b, head: h)) }
+        if let mask = problem.blockMask { blockPlanes.insert(mask.grid.offset(batch: b, head: h)) }
       }
       let query = ("query", queryRows * problem.headDimension * size)
       let key = ("key", keyRows * problem.headDimension * size)
@@ -104,8 +106,9 @@ struct PlanPropertyTests {
           scratch.append(("packed keys and values", 4 * floats + keyTiles))
         }
       }
-      buffers = [query, key, value, output] + scratch
-      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4
+      let blocks = ("block mask", blockPlanes.count * (problem.blockMask?.planeElements ?? 0))
+      buffers = [query, key, value, output, blocks] + scratch
+      operands = query.1 + key.1 + value.1 + output.1 + queryRows * 4 + blocks.1
       self.scratch = scratch.reduce(0) { $0 + $1.1 }
     }
   }
@@ -150,6 +153,14 @@ struct PlanPropertyTests {
       let shape = full.map { Bool.random(using: &numbers) ? $0 : 1 }
       let type = MaskTensorTests.types.randomElement(using: &numbers) ?? .bool
       call.mask = .tensor(try Tensor(zeros: shape, elementType: type))
+    }
+    if Int.random(in: 0..<3, using: &numbers) == 0 {
+      let (queryBlock, keyBlock) = (Int.random(in: 1...64, using: &numbers), Int.random(in: 1...64, using: &numbers))
+      let rows = ((queries.max() ?? 0) + queryBlock - 1) / queryBlock
+      let columns = ((keys.max() ?? 0) + keyBlock - 1) / keyBlock
+      let shape = [batch, heads].map { Bool.random(using: &numbers) ? $0 : 1 } + [rows, columns]
+      call.mask.blocks = BlockMask(
+        queryBlock: queryBlock, keyBlock: keyBlock, visible: try Tensor(zeros: shape, elementType: .bool))
     }
     return try AttentionProblem(call)
   }

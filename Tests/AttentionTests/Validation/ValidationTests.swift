@@ -35,6 +35,10 @@ struct ValidationTests {
     try Tensor(zeros: shape, elementType: type)
   }
 
+  static func blocks(_ shape: [Int], _ queryBlock: Int = 16, _ keyBlock: Int = 16) throws -> BlockMask {
+    BlockMask(queryBlock: queryBlock, keyBlock: keyBlock, visible: try zeros(shape, .bool))
+  }
+
   static func separate(
     _ query: [Int], _ key: [Int], _ value: [Int], _ layout: TensorLayout = .bhsd, type: ElementType = .float32
   ) throws -> AttentionCall {
@@ -102,6 +106,15 @@ struct ValidationTests {
     Invalid("mask", "shape [2, 2, 33, 65]") { $0.mask = .tensor(try zeros([2, 2, 33, 65])) },
     Invalid("mask", "shape [1, 1, 1, 1, 65]") { $0.mask = .tensor(try zeros([1, 1, 1, 1, 65])) },
     Invalid("mask", "shape [0]") { $0.mask = .tensor(try zeros([0])) },
+    Invalid("block_mask", "F32") {
+      $0.mask = .blocks(BlockMask(queryBlock: 16, keyBlock: 16, visible: try zeros([3, 5])))
+    },
+    Invalid("block_mask", "shape [3, 4]") { $0.mask = .blocks(try blocks([3, 4])) },
+    Invalid("block_mask", "shape [2, 3, 5]") { $0.mask = .blocks(try blocks([2, 3, 5])) },
+    Invalid("block_mask", "shape [1, 1, 1, 3, 5]") { $0.mask = .blocks(try blocks([1, 1, 1, 3, 5])) },
+    Invalid("block_size", "[0, 16]") { $0.mask = .blocks(try blocks([1], 0, 16)) },
+    Invalid("block_size", "[16, -1]") { $0.mask = .blocks(try blocks([1], 16, -1)) },
+    Invalid("block_size", "[16, 1073741824]") { $0.mask = .blocks(try blocks([1], 16, 1 << 30)) },
     Invalid("key_lengths", "[1]") { $0.keyLengths = [5] },
     Invalid("key_lengths[1]", "66") { $0.keyLengths = [65, 66] },
     Invalid("key_lengths[0]", "-1") { $0.keyLengths = [-1, 0] },

@@ -1,0 +1,45 @@
+import OpenCL
+
+/// The block mask of some heads as the kernels see it: for each head a dense plane of `rows × columns` bytes, each
+/// distinct plane once, one after the other.
+struct BlockMaskPlanes {
+  private let tensor: Tensor
+  private let layout: BlockMaskLayout
+  /// Where each distinct plane begins in the tensor, and its place among the planes on the device.
+  private var starts: [Int] = []
+  private var places: [Int: Int] = [:]
+
+  init?(_ mask: BlockMask?, _ layout: BlockMaskLayout?) {
+    guard let mask, let layout else { return nil }
+    tensor = mask.visible
+    self.layout = layout
+  }
+
+  var byteCount: Int { starts.count * layout.planeElements }
+
+  /// Where the plane of a head begins on the device. A plane that is new joins the others.
+  mutating func offset(batch b: Int, head h: Int) -> Int {
+    let start = layout.grid.offset(batch: b, head: h)
+    let place = places[start] ?? starts.count
+    if places.updateValue(place, forKey: start) == nil { starts.append(start) }
+    return place * layout.planeElements
+  }
+
+  /// Starts the transfer to the device. The storage returned must live until it is done.
+  func enqueueWrite(_ queue: CommandQueue, to buffer: Buffer) throws -> TensorStorage? {
+    guard byteCount > 0 else { return nil }
+    let staging = try TensorStorage(byteCount: byteCount)
+    var at = 0
+    for start in starts {
+      for row in 0..<layout.rows {
+        let first = start + row * layout.grid.queryStride
+        for column in 0..<layout.columns {
+          staging.bytes[at] = tensor.storage.bytes[first + column * layout.grid.keyStride]
+          at += 1
+        }
+      }
+    }
+    try queue.enqueueWrite(UnsafeRawBufferPointer(start: staging.base, count: byteCount), to: buffer, blocking: false)
+    return staging
+  }
+}
