@@ -244,9 +244,8 @@ static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, con
     const int row = i + n / COLUMNS, key = j + n % COLUMNS * GROUP_X;
     float score = -INFINITY;
     int visible = 0;
-    // (The mask has no rows and keys past the last.)
-    if (row < end_row && key < head.key_length)
-      score = modified_scores(modifiers, head, row, key, s[0][0], &visible);
+    // (The mask has no rows past the last.)
+    if (row < end_row) score = modified_scores(modifiers, head, row, key, s[0][0], &visible);
     for (int k = 1; k < ROWS * COLUMNS; k++)
       s[(k - 1) / COLUMNS][(k - 1) % COLUMNS] = s[k / COLUMNS][k % COLUMNS];
     s[ROWS - 1][COLUMNS - 1] = score;
@@ -311,12 +310,12 @@ typedef struct {
   int j, visibility;
 } KeyTile;
 
-static KeyTile next_tile(const Head head, int i0, int rows, int j, int end, bool has_mask,
+static KeyTile next_tile(const Modifiers modifiers, const Head head, int i0, int rows, int j, int end,
                          __global const uchar *mask_classes) {
   KeyTile tile = {j, TILE_HIDDEN};
   for (; tile.j < end; tile.j += TILE_KEYS) {
-    const int mask_class = has_mask ? mask_classes[tile.j / TILE_KEYS] : TILE_OPEN;
-    tile.visibility = tile_visibility(head, i0, rows, tile.j, TILE_KEYS, mask_class);
+    const int mask_class = modifiers.mask_kind != MASK_NONE ? mask_classes[tile.j / TILE_KEYS] : TILE_OPEN;
+    tile.visibility = tile_visibility(modifiers, head, i0, rows, tile.j, TILE_KEYS, mask_class);
     if (tile.visibility != TILE_HIDDEN) break;
   }
   return tile;
@@ -325,9 +324,10 @@ static KeyTile next_tile(const Head head, int i0, int rows, int j, int end, bool
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_gpu(
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
     __global const storage_t *value, __global const uchar *mask, __global const uchar *mask_classes,
-    __global storage_t *output, __global float *log_sum_exp,
+    __global const uchar *block_mask, __global storage_t *output, __global float *log_sum_exp,
     int first_row, int row_tiles, int head_count, int has_sinks,
-    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride) {
+    float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride,
+    int query_block, int key_block, int block_columns) {
   __local float4 query_tile[TILE_ROWS * QUERY_STRIDE];
 #if ONE_BUFFER
   __local float4 buffer[KEY_SIZE > VALUE_SIZE ? KEY_SIZE : VALUE_SIZE];
@@ -346,7 +346,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   if (group >= head_count * row_tiles) return;
   const int row_tile = row_tiles - 1 - group % row_tiles;
   const Head head = heads[group / row_tiles];
-  const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask};
+  const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
+                               query_block, key_block, block_columns, block_mask};
 
   const int i0 = first_row + row_tile * TILE_ROWS;
   const int rows = min(TILE_ROWS, head.query_length - i0);
@@ -354,9 +355,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
 
   // The keys that some row sees by position.
   const int begin = first_visible(head, i0) / TILE_KEYS * TILE_KEYS, end = end_visible(head, i0 + rows - 1);
-  const bool has_mask = mask_kind != MASK_NONE;
   mask_classes += head.mask_tiles + (mask_query_stride == 0 ? 0 : (long)row_tile * mask_class_stride);
-  KeyTile tile = next_tile(head, i0, rows, begin, end, has_mask, mask_classes);
+  KeyTile tile = next_tile(modifiers, head, i0, rows, begin, end, mask_classes);
 
   // What this item reads and writes of the local tiles.
   __local const float4 *my_query = query_tile + y * ROWS * QUERY_STRIDE;
@@ -390,7 +390,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   barrier(CLK_LOCAL_MEM_FENCE);
 
   while (tile.j < end) {
-    const KeyTile next = next_tile(head, i0, rows, tile.j + TILE_KEYS, end, has_mask, mask_classes);
+    const KeyTile next = next_tile(modifiers, head, i0, rows, tile.j + TILE_KEYS, end, mask_classes);
     float s[ROWS][COLUMNS];
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] = 0.0f;
