@@ -187,12 +187,17 @@ typedef struct {
   unit_t units[!PREFETCH ? 1 : KEY_UNITS > VALUE_UNITS ? KEY_UNITS : VALUE_UNITS];
 } Fetched;
 
+// (Where the items come out even, the first condition is known to the compiler.)
+static bool is_unit(int n, int at, int rows, int width) {
+  return (n + 1) * GROUP_ITEMS <= rows * (width / UNIT) || at < rows * (width / UNIT);
+}
+
 static void fetch(Fetched *fetched, const Panel panel, int rows, int width, int item) {
   fetched->panel = panel;
   for (int n = 0; n < (PREFETCH ? UNITS(rows, width) : 0); n++) {
     const int at = item + n * GROUP_ITEMS;
     fetched->units[n] = 0;
-    if (at < rows * (width / UNIT))
+    if (is_unit(n, at, rows, width))
       fetched->units[n] = fetch_unit(panel, at / (width / UNIT), at % (width / UNIT) * UNIT);
   }
 }
@@ -202,7 +207,7 @@ static bool store(__local float4 *tile, int tile_stride, const Fetched *fetched,
   bool finite = true;
   for (int n = 0; n < UNITS(rows, width); n++) {
     const int at = item + n * GROUP_ITEMS;
-    if (at < rows * (width / UNIT))
+    if (is_unit(n, at, rows, width))
       finite &= store_unit(tile + at / (width / UNIT) * tile_stride + at % (width / UNIT) * (UNIT / 4),
                            fetched->units[n]);
   }
@@ -230,9 +235,10 @@ static void add_scores(float s[ROWS][COLUMNS], __local const float4 *query, __lo
 }
 
 // From products to scores; the bit r · COLUMNS + c of what it returns says that the pair is hidden.
-static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, const Head head, int visibility, int i,
-                          int end_row, int j) {
-  if (visibility == TILE_OPEN && modifiers.softcap == 0.0f && head.slope == 0.0f) {
+static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, __global const Head *heads, int visibility,
+                          int i, int j) {
+  const Head head = *heads;
+  if (visibility == TILE_OPEN && !(modifiers.softcap > 0.0f) && head.slope == 0.0f) {
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] *= modifiers.scale;
     return 0;
@@ -241,12 +247,10 @@ static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, con
   uint hidden = 0;
 #pragma unroll 1
   for (int n = 0; n < ROWS * COLUMNS; n++) {
-    const int row = i + n / COLUMNS, key = j + n % COLUMNS * GROUP_X;
-    float score = -INFINITY;
-    int visible = 0;
-    // (The mask has no rows and keys past the last.)
-    if (row < end_row && key < head.key_length)
-      score = modified_scores(modifiers, head, row, key, s[0][0], &visible);
+    // (Rows past the last have no mask; they may be anything, and are the last again.)
+    const int row = min(i + n / COLUMNS, head.query_length - 1), key = j + n % COLUMNS * GROUP_X;
+    int visible;
+    const float score = modified_scores(modifiers, head, row, key, s[0][0], &visible);
     for (int k = 1; k < ROWS * COLUMNS; k++)
       s[(k - 1) / COLUMNS][(k - 1) % COLUMNS] = s[k / COLUMNS][k % COLUMNS];
     s[ROWS - 1][COLUMNS - 1] = score;
@@ -306,17 +310,21 @@ static void add_values(float4 o[ROWS][FOURS], __local const float *weights, __lo
   }
 }
 
+static int rows_of_tile(const Head head, int i0) { return min(TILE_ROWS, head.query_length - i0); }
+
 // The first tile of keys from j on that is not hidden, and its visibility; j is `end` or more where there is none.
 typedef struct {
   int j, visibility;
 } KeyTile;
 
-static KeyTile next_tile(const Modifiers m, const Head head, int i0, int rows, int j, int end, bool has_mask,
+static KeyTile next_tile(const Modifiers modifiers, __global const Head *heads, int i0, int j, int end,
                          __global const uchar *mask_classes) {
+  const Head head = *heads;
+  const int rows = rows_of_tile(head, i0);
   KeyTile tile = {j, TILE_HIDDEN};
   for (; tile.j < end; tile.j += TILE_KEYS) {
-    const int mask_class = has_mask ? mask_classes[tile.j / TILE_KEYS] : TILE_OPEN;
-    tile.visibility = tile_visibility(m, head, i0, rows, tile.j, TILE_KEYS, mask_class);
+    const int mask_class = modifiers.mask_kind != MASK_NONE ? mask_classes[tile.j / TILE_KEYS] : TILE_OPEN;
+    tile.visibility = tile_visibility(modifiers, head, i0, rows, tile.j, TILE_KEYS, mask_class);
     if (tile.visibility != TILE_HIDDEN) break;
   }
   return tile;
@@ -346,19 +354,20 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   const int group = get_group_id(0);
   if (group >= head_count * row_tiles) return;
   const int row_tile = row_tiles - 1 - group % row_tiles;
-  const Head head = heads[group / row_tiles];
+  // (Read again where it is needed, the head need not be in registers in between.)
+  heads += group / row_tiles;
+  const Head head = *heads;
   const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
                                query_block, key_block, block_columns, block_mask};
 
   const int i0 = first_row + row_tile * TILE_ROWS;
-  const int rows = min(TILE_ROWS, head.query_length - i0);
+  const int rows = rows_of_tile(head, i0);
   if (rows <= 0) return;
 
   // The keys that some row sees by position.
   const int begin = first_visible(head, i0) / TILE_KEYS * TILE_KEYS, end = end_visible(head, i0 + rows - 1);
-  const bool has_mask = mask_kind != MASK_NONE;
   mask_classes += head.mask_tiles + (mask_query_stride == 0 ? 0 : (long)row_tile * mask_class_stride);
-  KeyTile tile = next_tile(modifiers, head, i0, rows, begin, end, has_mask, mask_classes);
+  KeyTile tile = next_tile(modifiers, heads, i0, begin, end, mask_classes);
 
   // What this item reads and writes of the local tiles.
   __local const float4 *my_query = query_tile + y * ROWS * QUERY_STRIDE;
@@ -392,7 +401,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   barrier(CLK_LOCAL_MEM_FENCE);
 
   while (tile.j < end) {
-    const KeyTile next = next_tile(modifiers, head, i0, rows, tile.j + TILE_KEYS, end, has_mask, mask_classes);
+    const KeyTile next = next_tile(modifiers, heads, i0, tile.j + TILE_KEYS, end, mask_classes);
     float s[ROWS][COLUMNS];
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] = 0.0f;
@@ -412,7 +421,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
     fetch(&keys, key_panel(key, next.j, end, 0), TILE_KEYS, DEPTH, item);
     add_scores(s, my_query, my_key);
 #endif
-    const uint hidden = modify_scores(s, modifiers, head, tile.visibility, i0 + y * ROWS, i0 + rows, tile.j + x);
+    const uint hidden = modify_scores(s, modifiers, heads, tile.visibility, i0 + y * ROWS, tile.j + x);
 
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
@@ -470,13 +479,13 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
     float total = HIDDEN_WEIGHT;
     for (int n = 0; n < GROUP_X; n++) total += weights[n * (4 * WEIGHT_STRIDE) + row];
     const float m = as_float(ordered(row_maximum[row]));
-    const RowEnd row_end = end_of_row(m, total, !is_hidden(total), has_sinks, head.sink);
-    log_sum_exp[head.log_sum_exp + i0 + row] = row_end.log_sum_exp;
+    const RowEnd row_end = end_of_row(m, total, !is_hidden(total), has_sinks, heads->sink);
+    log_sum_exp[heads->log_sum_exp + i0 + row] = row_end.log_sum_exp;
     row_maximum[row] = as_int(row_end.factor);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 
-  output += head.output + (long)i0 * VALUE_DIMENSION;
+  output += heads->output + (long)i0 * VALUE_DIMENSION;
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     const int row = y * ROWS + r;

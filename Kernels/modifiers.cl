@@ -35,10 +35,11 @@ typedef struct {
   float softcap;  // 0: none
   int mask_kind;
   int first_row;  // the mask on the device begins with this query: the slice's first
-  long mask_query_stride, mask_key_stride;  // the latter 0 or 1
+  long mask_query_stride;
+  int mask_key_stride;                      // 0 or 1
   __global const uchar *mask;               // with SCORE_WIDTH elements of anything after the last
-  int query_block, key_block;               // rows and keys of a block of the block mask; 0: there is none
-  int block_columns;                        // blocks of a row of blocks
+  uint query_block, key_block;              // rows and keys of a block of the block mask; 0: there is none
+  uint block_columns;                       // blocks of a row of blocks
   __global const uchar *block_mask;
 } Modifiers;
 

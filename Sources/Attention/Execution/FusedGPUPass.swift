@@ -17,24 +17,18 @@ final class FusedGPUKernels {
   /// Work-items that classify a tile of the mask.
   let classifyItems: Int
 
-  static let sources = ["common", "modifiers", "online_softmax", "fused_gpu", "mask_classes"]
-
   /// Builds the kernels, or loads them from the cache.
   ///
   /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups.
   init(_ key: Key, _ context: Context) throws {
     tiles = key.tiles
     classifyItems = min(64, key.tiles.groupItems)
-    var options =
-      [
-        "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DSCORE_WIDTH=1",
-        "-DHEAD_DIMENSION=\(key.headDimension)", "-DVALUE_DIMENSION=\(key.valueDimension)",
-        "-DCLASSIFY_ITEMS=\(classifyItems)",
-      ] + key.tiles.options
-    if key.aligned { options.append("-DALIGNED") }
     let info = context.device.info
-    if let size = info.pinnedSubgroupSize(dividing: [key.tiles.groupItems]) { options.append("-DSUBGROUP=\(size)") }
-    let program = try Program(context, sources: Self.sources, options: options.joined(separator: " "))
+    let options = FusedGPUProgram.options(
+      key.tiles, headDimension: key.headDimension, valueDimension: key.valueDimension, elementType: key.elementType,
+      aligned: key.aligned,
+      subgroupSizes: info.extensions.contains("cl_intel_subgroups") ? info.requiredSubgroupSizes : [])
+    let program = try Program(context, sources: FusedGPUProgram.sources, options: options)
     classifyMask = try Kernel(program, "classify_mask")
     fused = try Kernel(program, "fused_gpu")
     guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {

@@ -17,6 +17,7 @@ public struct DeviceProfile: Sendable, Equatable {
   public var identifier: String
   public var name: String
   public var deviceClass: DeviceClass
+  public var vendor: DeviceVendor
   public var computeUnits: Int
   public var clockMHz: Int
 
@@ -37,13 +38,15 @@ public struct DeviceProfile: Sendable, Equatable {
   package var rejectedTiles: [KernelTiles] = []
 
   package init(
-    identifier: String, name: String, deviceClass: DeviceClass, computeUnits: Int = 1, clockMHz: Int = 1000,
-    globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0, maxWorkGroupSize: Int = 1,
+    identifier: String, name: String, deviceClass: DeviceClass, vendor: DeviceVendor = .other, computeUnits: Int = 1,
+    clockMHz: Int = 1000, globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0,
+    maxWorkGroupSize: Int = 1,
     vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], hostUnifiedMemory: Bool = true
   ) {
     self.identifier = identifier
     self.name = name
     self.deviceClass = deviceClass
+    self.vendor = vendor
     self.computeUnits = computeUnits
     self.clockMHz = clockMHz
     self.globalMemory = globalMemory
@@ -67,7 +70,8 @@ public struct DeviceProfile: Sendable, Equatable {
       }
     self.init(
       identifier: device.identifier, name: info.name,
-      deviceClass: forced ?? (info.kind == .cpu ? .cpu : .gpu), computeUnits: info.computeUnits,
+      deviceClass: forced ?? (info.kind == .cpu ? .cpu : .gpu), vendor: DeviceVendor(info),
+      computeUnits: info.computeUnits,
       clockMHz: info.clockMHz,
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),

@@ -6,61 +6,110 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// Work-items of a group across and down a tile.
   public let groupX: Int
   public let groupY: Int
-  /// Whether keys and values take turns in one local buffer, `depth` columns of K and `valueKeys` keys of V at a time
-  /// (0: all of them).
+  /// Whether keys and values take turns in one local buffer; with `depth` columns of the keys, and `valueKeys` keys of the
+  /// values, at a time (0: all of the tile).
   public let oneBuffer: Bool
   public let depth: Int
   public let valueKeys: Int
+  /// Whether keys and values are read into registers before the arithmetic that precedes their use.
+  public let prefetch: Bool
+  /// Fours of columns that the loop of the scores takes at a time.
+  public let scoreUnroll: Int
+  /// Whether the device's own exponential is used: 1 to 2 units in the last place on the GPUs for which the table asks.
+  public let nativeExp2: Bool
 
   public var groupItems: Int { groupX * groupY }
 
-  /// What to try for dimensions of at most `width`, best first: later rows ask for less local memory and fewer
-  /// work-items. To tune for a device, add a row; of those whose width reaches the problem's, the first that fits is taken.
-  package static func candidates(width: Int) -> [FusedGPUTiles] {
+  /// What to try, best first: later rows ask for less local memory and fewer work-items. The last fits any device.
+  ///
+  /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
+  /// less. Its sizes came from what compilers for the vendors' GPUs say of the kernel: Scripts/gpu-compilers.
+  package static func candidates(vendor: DeviceVendor, headDimension: Int, valueDimension: Int) -> [FusedGPUTiles] {
     let table = """
-      width tileRows tileKeys groupX groupY oneBuffer depth valueKeys
-      64    64       16       16     16     0         0     0
-      128   32       32       32     8      1         0     0
-      256   16       16       16     16     1         64    4
-      1024  16       16       16     16     1         64    2
-      1024  8        8        8      8      1         32    2
-      1024  4        4        4      4      1         16    1
-      99999 4        4        1      1      1         16    1
+      vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
+      amd    32    128  16   8      32     0         0     0         1        2
+      any    32    128  16   8      32     0         0     0         1        1
+      amd    64    64   16   16     16     0         0     0         1        2
+      any    64    64   16   16     16     0         0     0         1        1
+      any    80    64   20   20     16     0         0     0         1        1
+      any    96    64   24   24     16     1         0     0         1        1
+      any    96    32   24   24     8      1         0     0         1        2
+      any    128   32   32   32     8      1         64    16        1        1
+      any    192   32   48   48     8      1         32    8         1        1
+      any    192   16   48   48     4      1         32    8         1        2
+      intel  256   16   64   64     4      1         32    8         0        1
+      any    256   16   64   64     4      1         32    8         1        1
+      any    any   16   64   64     4      1         16    2         1        1
+      any    any   8    32   32     2      1         32    2         0        1
+      any    any   16   8    4      4      1         16    2         0        1
+      any    any   4    4    1      1      1         16    1         0        1
       """
+    let width = max(headDimension, valueDimension)
     return table.split(separator: "\n").dropFirst().compactMap { row in
-      let sizes = row.split(separator: " ").compactMap { Int($0) }
-      guard sizes.count == 8, sizes[0] >= width else { return nil }
-      return FusedGPUTiles(
-        tileRows: sizes[1], tileKeys: sizes[2], groupX: sizes[3], groupY: sizes[4], oneBuffer: sizes[5] != 0,
-        depth: sizes[6], valueKeys: sizes[7])
+      let columns = row.split(separator: " ")
+      guard columns.count == 11, columns[0] == "any" || columns[0] == vendor.rawValue,
+        columns[1] == "any" || Int(columns[1]).map({ width <= $0 }) == true
+      else { return nil }
+      return FusedGPUTiles(sizes: columns.dropFirst(2).compactMap { Int($0) }, nativeExp2: vendor != .other)
     }
   }
 
-  /// Bytes of local memory: Q, K, V and P, their rows padded by four floats, and the rows' maxima.
-  func localBytes(_ problem: AttentionProblem) -> Int {
-    // A unit of 16-bit elements is eight of them.
-    let (keyWidth, valueWidth) = (roundedUp(problem.headDimension, to: 8), roundedUp(problem.valueDimension, to: 8))
-    func tile(_ rows: Int, _ width: Int) -> Int { rows * (width + 4) * 4 }
-    let key = tile(tileKeys, depth == 0 ? keyWidth : depth)
-    let value = tile(valueKeys == 0 ? tileKeys : valueKeys, valueWidth)
-    return tile(tileRows, depth == 0 ? keyWidth : roundedUp(keyWidth, to: depth)) + tile(tileKeys, tileRows)
-      + (oneBuffer ? max(key, value) : key + value) + 4 * tileRows + 64
+  private init?(sizes: [Int], nativeExp2: Bool) {
+    guard sizes.count == 9 else { return nil }
+    tileRows = sizes[0]
+    tileKeys = sizes[1]
+    groupX = sizes[2]
+    groupY = sizes[3]
+    oneBuffer = sizes[4] != 0
+    depth = sizes[5]
+    valueKeys = sizes[6]
+    prefetch = sizes[7] != 0
+    scoreUnroll = sizes[8]
+    self.nativeExp2 = nativeExp2
   }
 
-  /// The build options that say all this.
-  var options: [String] {
+  /// Bytes of local memory: the tile of queries, those of keys and values (each padded by four floats a row), the weights,
+  /// the rows' maxima and a flag. Tiles are float32 whatever the storage.
+  package func localBytes(headDimension: Int, valueDimension: Int) -> Int {
+    // (Storage of 16 bits is read by eights only where both dimensions are multiples of eight.)
+    let keyWidth = roundedUp(headDimension, to: 4)
+    let depth = depth == 0 ? keyWidth : depth
+    let keys = tileKeys * (depth + 4)
+    let values = (valueKeys == 0 ? tileKeys : valueKeys) * (roundedUp(valueDimension, to: 4) + 4)
+    let queries = tileRows * (roundedUp(headDimension, to: depth) + 4)
+    let weights = tileKeys * (tileRows + 4)
+    return 4 * (queries + (oneBuffer ? max(keys, values) : keys + values) + weights + tileRows) + 16
+  }
+
+  /// Whether a device's limits admit these tiles.
+  package func fit(_ device: DeviceProfile, headDimension: Int, valueDimension: Int) -> Bool {
+    groupItems <= device.maxWorkGroupSize
+      && localBytes(headDimension: headDimension, valueDimension: valueDimension) <= device.localMemory
+  }
+
+  /// The build options that these sizes are, for a device on which a kernel can demand one of `subgroupSizes`.
+  package func options(subgroupSizes: [Int]) -> [String] {
     var options = [
-      "-DTILE_ROWS=\(tileRows)", "-DTILE_KEYS=\(tileKeys)", "-DGROUP_X=\(groupX)", "-DGROUP_Y=\(groupY)",
-      "-DONE_BUFFER=\(oneBuffer ? 1 : 0)",
+      "-DSCORE_WIDTH=1", "-DTILE_ROWS=\(tileRows)", "-DTILE_KEYS=\(tileKeys)", "-DGROUP_X=\(groupX)",
+      "-DGROUP_Y=\(groupY)", "-DONE_BUFFER=\(oneBuffer ? 1 : 0)", "-DPREFETCH=\(prefetch ? 1 : 0)",
+      "-DSCORE_UNROLL=\(scoreUnroll)",
     ]
-    if depth > 0 { options.append("-DDEPTH=\(depth)") }
-    if valueKeys > 0 { options.append("-DVALUE_KEYS=\(valueKeys)") }
+    if depth != 0 { options.append("-DDEPTH=\(depth)") }
+    if valueKeys != 0 { options.append("-DVALUE_KEYS=\(valueKeys)") }
+    if nativeExp2 { options.append("-DNATIVE_EXP2") }
+    // The smallest sub-groups have the most registers an item. Where the smallest is of 16, the tiles spill without the
+    // larger register file that such devices offer.
+    if let size = [8, 16, 32].first(where: { subgroupSizes.contains($0) && groupItems % $0 == 0 }) {
+      options.append("-DSUBGROUP=\(size)")
+      if subgroupSizes.min() == 16 { options.append("-cl-intel-256-GRF-per-thread") }
+    }
     return options
   }
 }
 
 extension FusedGPUTiles: CustomStringConvertible {
   public var description: String {
-    "\(tileRows)×\(tileKeys), \(groupX)×\(groupY) items" + (oneBuffer ? ", one buffer for K and V" : "")
+    "\(tileRows)×\(tileKeys), \(groupX)×\(groupY) items" + (oneBuffer ? ", keys and values in one buffer" : "")
+      + (depth == 0 ? "" : " by \(depth) columns and \(valueKeys) keys")
   }
 }

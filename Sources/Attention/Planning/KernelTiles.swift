@@ -73,7 +73,9 @@ public enum KernelTiles: Sendable, Hashable {
       switch device.deviceClass {
       case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
       case .gpu:
-        FusedGPUTiles.candidates(width: max(problem.headDimension, problem.valueDimension)).map(KernelTiles.fusedGPU)
+        FusedGPUTiles.candidates(
+          vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension
+        ).map(KernelTiles.fusedGPU)
       case .reference: []
       }
     return kernel == .fused ? fused : fused + staged
@@ -85,7 +87,7 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.fit(device)
     case .fusedCPU(let tiles): tiles.localBytes(problem) <= device.localMemory
     case .fusedGPU(let tiles):
-      tiles.groupItems <= device.maxWorkGroupSize && tiles.localBytes(problem) <= device.localMemory
+      tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
     }
   }
 }

@@ -9,7 +9,9 @@ struct TileTests {
     [DeviceProfile.DeviceClass.gpu, .cpu].flatMap { deviceClass in
       StagedTiles.candidates(for: deviceClass).map { Choice(deviceClass: deviceClass, tiles: .staged($0)) }
     }
-    + FusedGPUTiles.candidates(width: 1).map { Choice(deviceClass: .gpu, tiles: .fusedGPU($0)) }
+    + FusedGPUTiles.candidates(vendor: .other, headDimension: 1, valueDimension: 1).map {
+      Choice(deviceClass: .gpu, tiles: .fusedGPU($0))
+    }
     + [4, 8, 16].flatMap { width in
       FusedCPUTiles.candidates(vectorWidth: width).map { Choice(deviceClass: .cpu, tiles: .fusedCPU($0)) }
     }
@@ -36,7 +38,7 @@ struct TileTests {
     let first = [
       StagedTiles.candidates(for: choice.deviceClass).first.map(KernelTiles.staged),
       FusedCPUTiles.candidates(vectorWidth: 8).first.map(KernelTiles.fusedCPU),
-      FusedGPUTiles.candidates(width: 1).first.map(KernelTiles.fusedGPU),
+      FusedGPUTiles.candidates(vendor: .other, headDimension: 1, valueDimension: 1).first.map(KernelTiles.fusedGPU),
     ]
     return first.contains(choice.tiles) ? ElementType.storageTypes : [.float32]
   }
