@@ -31,7 +31,8 @@ struct KernelOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The kernels to use: auto, or staged (QKᵀ, masked softmax and weighted V as three kernels).", valueName: "kind"))
+      "The kernels to use: auto, fused (one pass, no score matrix) or staged (QKᵀ, masked softmax and weighted V).",
+      valueName: "kind"))
   var kernel: KernelChoice = .auto
 }
 
