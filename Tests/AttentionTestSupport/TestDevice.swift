@@ -61,20 +61,20 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// Computes a call. Of the best kernels, those that make a score matrix make only it, so that what else is asked for
-  /// comes from the kernels that do without.
+  /// Computes a call: with the best kernels the output and log-sum-exp by themselves, so that they come from one pass
+  /// whatever else is asked for.
   package func attention(_ call: AttentionCall) throws -> AttentionResult {
     let engine = try engine()
-    guard kernel == .auto, self != .reference, call.returning.needsScoreMatrix else {
+    let own = call.inOnePass(true)
+    var others = call
+    others.returning.subtract(own.returning)
+    guard kernel == .auto, self != .reference, !own.returning.isEmpty, !others.returning.isEmpty else {
       return try engine.attention(call)
     }
-    var matrix = call
-    matrix.returning.formIntersection([.weights, .scores])
-    let other = call.without(scoreMatrix: true)
-    var result = other.returning.isEmpty ? AttentionResult() : try engine.attention(other)
-    let made = try engine.attention(matrix)
-    result.weights = made.weights
-    result.scores = made.scores
+    var result = try engine.attention(others)
+    let pass = try engine.attention(own)
+    result.output = pass.output
+    result.logSumExp = pass.logSumExp
     return result
   }
 
@@ -82,11 +82,11 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension AttentionCall {
-  /// The same call, asking for neither weights nor scores.
-  package func without(scoreMatrix: Bool) -> AttentionCall {
-    guard scoreMatrix else { return self }
+  /// The same call, asking for output and log-sum-exp alone.
+  package func inOnePass(_ alone: Bool) -> AttentionCall {
+    guard alone else { return self }
     var call = self
-    call.returning.subtract([.weights, .scores])
+    call.returning.formIntersection([.output, .logSumExp])
     return call
   }
 }

@@ -22,7 +22,7 @@ struct DeterminismTests {
 
   @Test("Another engine", arguments: TestDevice.all)
   func engines(device: TestDevice) throws {
-    let call = try Self.call(.float32).without(scoreMatrix: device.kernel == .auto)
+    let call = try Self.call(.float32).inOnePass(device.kernel == .auto)
     let other = try AttentionEngine(device: .named([device.name]), kernel: device.kernel)
     let expected = try device.attention(call)
     #expect(try other.attention(call).differences(from: expected) == [])

@@ -42,7 +42,7 @@ struct SlicingTests {
   @Test("The bits of one piece", arguments: TestDevice.all, calls)
   func sliced(device: TestDevice, call: NamedCall) throws {
     let (engine, call, kernel) = (
-      try device.engine(), try call.call().without(scoreMatrix: device.kernel == .auto), device.kernel
+      try device.engine(), try call.call().inOnePass(device.kernel == .auto), device.kernel
     )
     let problem = try AttentionProblem(call)
     let whole = try engine.attention(call)
@@ -63,7 +63,7 @@ struct SlicingTests {
 
   @Test("Heads divided between a device and the reference keep each one's bits", arguments: TestDevice.all)
   func divided(device: TestDevice) throws {
-    let call = try DeterminismTests.call(.float32, batch: 2).without(scoreMatrix: device.kernel == .auto)
+    let call = try DeterminismTests.call(.float32, batch: 2).inOnePass(device.kernel == .auto)
     let problem = try AttentionProblem(call)
     let engine = try AttentionEngine(device: .named([device.name, "reference"]), kernel: device.kernel)
     _ = try engine.attention(call)

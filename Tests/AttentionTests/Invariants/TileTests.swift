@@ -71,7 +71,7 @@ struct TileTests {
   func grid(device: TestDevice, choice: Choice) throws {
     for type in Self.types(choice) {
       for named in Self.calls(type) {
-        let call = try named.call().without(scoreMatrix: choice.tiles.kernel == .fused)
+        let call = try named.call().inOnePass(choice.tiles.kernel == .fused)
         guard let result = try Self.attention(call, on: device, with: choice) else { return }
         #expect(try Expectation(call).misses(result) == [], "\(type.rawValue) \(named)")
       }
@@ -81,7 +81,7 @@ struct TileTests {
   @Test("Rows that are not finite leave the others alone", arguments: TestDevice.all, tiles)
   func nonFinite(device: TestDevice, choice: Choice) throws {
     for keys in [5, 8, 20, 70] {
-      var call = try CallShape(queries: 9, keys: keys, D: 8).call().without(scoreMatrix: choice.tiles.kernel == .fused)
+      var call = try CallShape(queries: 9, keys: keys, D: 8).call().inOnePass(choice.tiles.kernel == .fused)
       call.operands = .separate(
         query: try call.query.replacing([0, 0, 4, 1], with: .nan), key: call.key,
         value: try call.value.replacing([0, 1, keys - 1, 2], with: .infinity))
