@@ -8,6 +8,12 @@
 #define STORAGE 0
 #endif
 
+#ifdef __clang__
+// How a vector wider than a register would be passed to a function matters to nobody: all of them are inlined. PoCL would
+// tell a user of it at every build.
+#pragma clang diagnostic ignored "-Wpsabi"
+#endif
+
 // A function that not every program calls.
 #define SHARED static __attribute__((unused))
 

@@ -156,9 +156,9 @@ static float sum_of(vector_t v) { return REDUCE(v, SUM); }
 
 // What a work-item keeps in local memory.
 typedef struct {
-  __local float *query;    // [ROW_BLOCKS][head_dimension][ROWS], so that a step's broadcasts are neighbours
-  __local float *weight;   // [TILE_ROWS][TILE_KEYS]: the tile's scores, then its weights
-  __local float *output;   // [TILE_ROWS][value columns, padded]
+  __local float *query;       // [ROW_BLOCKS][head_dimension][ROWS], so that a step's broadcasts are neighbours
+  __local float *weight;      // [TILE_ROWS][TILE_KEYS]: the tile's scores, then its weights
+  __local float *output;      // [TILE_ROWS][value columns, padded]
   __local vector_t *largest;  // [TILE_ROWS], each: the largest of the tile's scores, lane by lane
   __local float *maximum;
   __local float *sum;
@@ -296,8 +296,8 @@ static int balanced(int tile, int tiles) { return tile % 2 == 0 ? tile / 2 : til
 __kernel ALONE void fused_cpu(
     __global const Head *heads, __global const storage_t *query, __global const float *packed_key,
     __global const float *packed_value, __global const uchar *finite, __global const uchar *mask,
-    __global const uchar *mask_classes, __global const uchar *block_mask, __global storage_t *output, __global float *log_sum_exp,
-    __local vector_t *scratch, int head_dimension, int value_dimension,
+    __global const uchar *mask_classes, __global const uchar *block_mask, __global storage_t *output,
+    __global float *log_sum_exp, __local vector_t *scratch, int head_dimension, int value_dimension,
     int first_row, int row_tiles, int has_sinks,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride,
     int query_block, int key_block, int block_columns) {
@@ -335,7 +335,7 @@ __kernel ALONE void fused_cpu(
   const int last = i0 + rows - 1;
   const bool unmodified = softcap == 0.0f && head.slope == 0.0f;
   __global const uchar *classes =
-      mask_classes + head.mask_tiles + (mask_query_stride == 0 ? 0 : row_tile * mask_class_stride);
+      mask_classes + head.mask_tiles + (mask_query_stride == 0 ? 0 : (long)row_tile * mask_class_stride);
   for (int j0 = first_visible(head, i0) / TILE_KEYS * TILE_KEYS; j0 < end_visible(head, last); j0 += TILE_KEYS) {
     const int tile = j0 / TILE_KEYS;
     const int mask_class = mask_kind == MASK_NONE ? TILE_OPEN : classes[tile];
@@ -382,6 +382,7 @@ __kernel ALONE void fused_cpu(
     const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);
     log_sum_exp[head.log_sum_exp + i0 + row] = end.log_sum_exp;
     for (int n = 0; n < value_dimension; n++)
-      store_element(output, head.output + (long)(i0 + row) * value_dimension + n, t.output[row * columns + n] * end.factor);
+      store_element(output, head.output + (long)(i0 + row) * value_dimension + n,
+                    t.output[row * columns + n] * end.factor);
   }
 }

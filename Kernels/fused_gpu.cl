@@ -407,7 +407,9 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
       for (int c = 0; c < COLUMNS; c++) s[r][c] = 0.0f;
 #if ONE_BUFFER
     for (int c = 0; c < KEY_PANELS; c++) {
-      if (c > 0) barrier(CLK_LOCAL_MEM_FENCE);
+#if KEY_PANELS > 1  // (PoCL 3.1 goes wrong at a barrier that only some rounds of a loop reach.)
+      barrier(CLK_LOCAL_MEM_FENCE);
+#endif
       store(key_tile, KEY_STRIDE, &keys, TILE_KEYS, DEPTH, item);
       barrier(CLK_LOCAL_MEM_FENCE);
       if (c + 1 < KEY_PANELS)
@@ -449,7 +451,9 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
 
 #if ONE_BUFFER
     for (int v = 0; v < VALUE_PANELS; v++) {
-      if (v > 0) barrier(CLK_LOCAL_MEM_FENCE);
+#if VALUE_PANELS > 1
+      barrier(CLK_LOCAL_MEM_FENCE);
+#endif
       if (!store(value_tile, VALUE_STRIDE, &values, VALUE_KEYS, VALUE_WIDTH, item))
         atomic_or(&not_finite, 1);
       barrier(CLK_LOCAL_MEM_FENCE);

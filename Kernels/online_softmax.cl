@@ -10,7 +10,7 @@
 
 SHARED float shift_of(float m) { return isinf(m) ? 0.0f : m; }
 
-// e^x, within 2 units in the last place; 0 below −87.68, ∞ above 88.37, NaN of NaN.
+// e^x: the device's own with NATIVE_EXP2, otherwise within 2 units in the last place; 0 below −87.68, ∞ above 88.37, NaN of NaN.
 //
 // x = (k + f) · ln 2 with k an integer and |f| ≤ ½: 2^f by a polynomial (minimax, relative error 2^−29), 2^k by building
 // its exponent. Adding 1.5 · 2²³ rounds to an integer and leaves k in the low bits. The bounds keep k within −127 … 128,

@@ -4,7 +4,8 @@
 //   S[i][j] = modified(scale · Σ_d Q[i][d] · K[j][d]),   −∞ where key j is hidden from query i
 //
 // The matrix is [head of the slice][row of the slice][score_stride], score_stride a multiple of TILE_N: a row's tail is
-// −∞ as well, so that the softmax needs no bounds. A tile that is hidden by position or by the block mask is written without being computed.
+// −∞ as well, so that the softmax needs no bounds. A tile that is hidden by position or by the block mask is written
+// without being computed.
 
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void scores(
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,

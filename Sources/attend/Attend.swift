@@ -11,7 +11,7 @@ struct Attend: ParsableCommand {
       ATTENTION_DEVICE sets the default of --device; ATTENTION_CACHE=off keeps no compiled kernels on disk.
       """,
     version: "attend \(version)",
-    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self, GPUPrograms.self])
+    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self])
 
   static let version = "0.1.0"
 

@@ -83,15 +83,17 @@ private struct FusedCPUPass: BlockPass {
     keyTiles = keyValueHeads.map { kernels.tiles.keyTiles(Int($0.keyLength)) }.max() ?? 0
     buffers = try pool.take(
       heads.count * MemoryLayout<HeadRecord>.stride, keyValueHeads.count * MemoryLayout<KeyValueHeadRecord>.stride)
+    var staging: [TensorStorage] = []
     do {
-      let upload = contents.queues.upload
-      staging = [
-        try upload.enqueueWrite(heads, to: buffers[0]), try upload.enqueueWrite(keyValueHeads, to: buffers[1]),
-      ]
+      staging.append(try contents.queues.upload.enqueueWrite(heads, to: buffers[0]))
+      staging.append(try contents.queues.upload.enqueueWrite(keyValueHeads, to: buffers[1]))
     } catch {
+      // The first transfer may be under way: nothing of it may be given back before it is over.
+      contents.queues.drain()
       pool.put(buffers)
       throw error
     }
+    self.staging = staging
   }
 
   func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {

@@ -1,42 +1,5 @@
 import OpenCL
 
-/// The fused kernel of GPU-class devices, built for one device, element type, dimensions and set of tiles.
-final class FusedGPUKernels {
-  struct Key: Hashable {
-    let elementType: ElementType
-    let tiles: FusedGPUTiles
-    let headDimension: Int
-    let valueDimension: Int
-    let aligned: Bool
-  }
-
-  let tiles: FusedGPUTiles
-  let classifyMask: Kernel
-  let fused: Kernel
-
-  /// Work-items that classify a tile of the mask.
-  let classifyItems: Int
-
-  /// Builds the kernels, or loads them from the cache.
-  ///
-  /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups.
-  init(_ key: Key, _ context: Context) throws {
-    tiles = key.tiles
-    classifyItems = min(64, key.tiles.groupItems)
-    let info = context.device.info
-    let options = FusedGPUProgram.options(
-      key.tiles, headDimension: key.headDimension, valueDimension: key.valueDimension, elementType: key.elementType,
-      aligned: key.aligned,
-      subgroupSizes: info.extensions.contains("cl_intel_subgroups") ? info.requiredSubgroupSizes : [])
-    let program = try Program(context, sources: FusedGPUProgram.sources, options: options)
-    classifyMask = try Kernel(program, "classify_mask")
-    fused = try Kernel(program, "fused_gpu")
-    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
-      throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
-    }
-  }
-}
-
 /// The fused kernel of a GPU-class device at work on one call.
 final class FusedGPUCall: CallKernels {
   let scratch: [Buffer]

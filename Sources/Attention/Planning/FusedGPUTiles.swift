@@ -15,16 +15,16 @@ public struct FusedGPUTiles: Sendable, Hashable {
   public let prefetch: Bool
   /// Fours of columns that the loop of the scores takes at a time.
   public let scoreUnroll: Int
-  /// Whether the device's own exponential is used: 1 to 2 units in the last place on the GPUs for which the table asks.
+  /// Whether the device's own exponential is used. Its accuracy is the driver's: `attend verify` says whether the bounds
+  /// hold.
   public let nativeExp2: Bool
 
   public var groupItems: Int { groupX * groupY }
 
-  /// What to try, best first: later rows ask for less local memory and fewer work-items. Wider heads
-  /// have none yet: the staged kernels do them.
+  /// What to try, best first: later rows ask for less local memory and fewer work-items. The last fits any device.
   ///
   /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
-  /// less. Its sizes came from what compilers for the vendors' GPUs say of the kernel: Scripts/gpu-compilers.
+  /// less. Sizes keep to the registers and local memory of the vendors' GPUs; none has been timed on one.
   package static func candidates(vendor: DeviceVendor, headDimension: Int, valueDimension: Int) -> [FusedGPUTiles] {
     let table = """
       vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
@@ -36,6 +36,14 @@ public struct FusedGPUTiles: Sendable, Hashable {
       any    96    64   24   24     16     1         0     0         1        1
       any    96    32   24   24     8      1         0     0         1        2
       any    128   32   32   32     8      1         64    16        1        1
+      any    192   32   48   48     8      1         32    8         1        1
+      any    192   16   48   48     4      1         32    8         1        2
+      intel  256   16   64   64     4      1         32    8         0        1
+      any    256   16   64   64     4      1         32    8         1        1
+      any    any   16   64   64     4      1         16    2         1        1
+      any    any   8    32   32     2      1         32    2         0        1
+      any    any   16   8    4      4      1         16    2         0        1
+      any    any   4    4    1      1      1         16    1         0        1
       """
     let width = max(headDimension, valueDimension)
     return table.split(separator: "\n").dropFirst().compactMap { row in

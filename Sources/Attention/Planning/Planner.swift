@@ -4,8 +4,8 @@ public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
   case auto
   /// QKᵀ, masked softmax and weighted V as three kernels.
   case staged
-  /// One pass over the keys, no score matrix in memory. A call that asks for weights or scores gets the staged kernels,
-  /// which make them.
+  /// One pass over the keys, no score matrix in memory. A call that asks for weights or scores, or for the most attended
+  /// keys or the attention received under a mask tensor, gets the staged kernels.
   case fused
 }
 
