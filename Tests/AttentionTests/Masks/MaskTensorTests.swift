@@ -60,6 +60,33 @@ struct MaskTensorTests {
     try check(call, on: device)
   }
 
+  /// Regions wide and high enough to hold whole tiles of any kernel:
+  ///
+  ///             keys   0…529   530…1059   1060…1589
+  ///   rows   0…199     mixed    hidden      open
+  ///   rows 200…399     hidden    open       mixed
+  @Test("Whole tiles that are hidden, open and mixed", arguments: TestDevice.all, types)
+  func wholeTiles(device: TestDevice, type: ElementType) throws {
+    var numbers = SeededNumbers(seed: 3)
+    let regions = [["mixed", "hidden", "open"], ["hidden", "open", "mixed"]]
+    let visible = (0..<400 * 1590).map { index in
+      switch regions[index / 1590 / 200][index % 1590 / 530] {
+      case "open": true
+      case "hidden": false
+      default: numbers.next() % 2 == 0
+      }
+    }
+    var call = try CallShape(heads: 1, queries: 400, keys: 1590, D: 16).call(returning: [.output, .logSumExp])
+    for rows in [400, 1] {
+      let shown = visible.suffix(rows * 1590)
+      call.mask = .tensor(
+        type == .bool
+          ? try Tensor(Array(shown), shape: [rows, 1590])
+          : try Tensor(shown.map { $0 ? 0.25 : -.infinity }, shape: [rows, 1590], as: type))
+      try check(call, on: device)
+    }
+  }
+
   @Test("A row and a head that see nothing", arguments: TestDevice.all, [ElementType.bool, .float32])
   func dead(device: TestDevice, type: ElementType) throws {
     var call = try Self.shape.call()
