@@ -101,6 +101,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
     }
   }
 
+#pragma unroll
   for (int r = 0; r < ROWS; r++) {
     const int row = y * ROWS + r;
     if (row >= rows) break;
@@ -108,9 +109,10 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
       const int column = n0 + (v * GROUP_X + x) * VECTOR;
       float o[VECTOR];
       STORE_VECTOR(c[r][v], 0, o);
-      for (int e = 0; e < VECTOR; e++)
+      for (int e = 0; e < VECTOR; e += 4)
         if (column + e < value_dimension)
-          store_element(output, head.output + (long)(i0 + row) * value_dimension + column + e, o[e]);
+          store_four(output, head.output + (long)(i0 + row) * value_dimension + column + e,
+                     (float4)(o[e], o[e + 1], o[e + 2], o[e + 3]), value_dimension - column - e);
     }
   }
 }

@@ -33,6 +33,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
       any    32    128  16   8      32     0         0     0         1        1
       amd    64    64   16   16     16     0         0     0         1        2
       intel  64    64   32   16     16     0         0     0         0        2
+      nvidia 64    64   16   16     16     0         0     0         1        2
       any    64    64   16   16     16     0         0     0         1        1
       any    80    64   20   20     16     0         0     0         1        1
       any    96    64   24   24     16     1         0     0         1        1
