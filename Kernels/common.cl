@@ -92,6 +92,18 @@ SHARED float4 load_four(__global const storage_t *from, long at) {
 #endif
 }
 
+// Floats of local memory, by fours where there are fours; `from` is then at a multiple of four.
+SHARED void load_floats(float *to, __local const float *from, int count) {
+  if (count % 4 == 0) {
+    for (int n = 0; n < count; n += 4) {
+      const float4 four = *(__local const float4 *)(from + n);
+      to[n] = four.x, to[n + 1] = four.y, to[n + 2] = four.z, to[n + 3] = four.w;
+    }
+  } else {
+    for (int n = 0; n < count; n++) to[n] = from[n];
+  }
+}
+
 SHARED void store_element(__global storage_t *to, long at, float x) {
 #if STORAGE == 0
   to[at] = x;

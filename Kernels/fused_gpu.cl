@@ -259,18 +259,6 @@ static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, __g
   return hidden;
 }
 
-// The weights of this item's rows and one key, in registers.
-static void load_weights(float p[ROWS], __local const float *weights) {
-#if ROWS % 4 == 0
-  for (int r = 0; r < ROWS; r += 4) {
-    const float4 four = *(__local const float4 *)(weights + r);
-    p[r] = four.x, p[r + 1] = four.y, p[r + 2] = four.z, p[r + 3] = four.w;
-  }
-#else
-  for (int r = 0; r < ROWS; r++) p[r] = weights[r];
-#endif
-}
-
 static void store_weights(__local float *weights, float s[ROWS][COLUMNS]) {
   for (int c = 0; c < COLUMNS; c++) {
     __local float *to = weights + c * GROUP_X * (4 * WEIGHT_STRIDE);
@@ -302,7 +290,7 @@ static void add_values(float4 o[ROWS][FOURS], __local const float *weights, __lo
 #pragma unroll VALUE_UNROLL
   for (int j = 0; j < VALUE_KEYS; j++) {
     float p[ROWS];
-    load_weights(p, weights + j * (4 * WEIGHT_STRIDE));
+    load_floats(p, weights + j * (4 * WEIGHT_STRIDE), ROWS);
     float4 v[FOURS];
     for (int n = 0; n < FOURS; n++) v[n] = value[j * VALUE_STRIDE + at[n]];
     for (int r = 0; r < ROWS; r++)
@@ -479,7 +467,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int r = 0; r < ROWS; r++) my_weights[x * (4 * WEIGHT_STRIDE) + r] = sum[r];
   barrier(CLK_LOCAL_MEM_FENCE);
-  for (int row = item; row < rows; row += GROUP_ITEMS) {
+  const int end_row = rows_of_tile(*heads, i0);
+  for (int row = item; row < end_row; row += GROUP_ITEMS) {
     float total = HIDDEN_WEIGHT;
     for (int n = 0; n < GROUP_X; n++) total += weights[n * (4 * WEIGHT_STRIDE) + row];
     const float m = as_float(ordered(row_maximum[row]));
@@ -497,7 +486,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
 #pragma unroll
     for (int n = 0; n < FOURS; n++) {
       const int column = (n * GROUP_X + x) * 4;
-      if (row < rows && column < VALUE_DIMENSION)
+      if (row < end_row && column < VALUE_DIMENSION)
         store_four(output, (long)row * VALUE_DIMENSION + column, o[r][n] * factor, VALUE_DIMENSION - column);
     }
   }

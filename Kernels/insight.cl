@@ -21,30 +21,33 @@
 #define SHARED_FLOATS (OPERAND_FLOATS > SCORE_FLOATS ? OPERAND_FLOATS : SCORE_FLOATS)
 #define SHARED_VECTORS ((SHARED_FLOATS + VECTOR - 1) / VECTOR)
 
-#define LOAD_VECTOR PASTE(vload, VECTOR)
-
 // One product of queries and keys.
 typedef struct {
   __global const storage_t *query, *key;
-  long query_stride, key_stride;
   int head_dimension;
 } Operands;
 
-// The scores of queries i0 … i0 + rows − 1 and keys j0 … j0 + TILE_N − 1, in registers; −∞ where a key is hidden. Begins
-// with a barrier; ends without one.
+static floatv visible_score(floatv s, WIDE(int) visible) {
+  return select(s, (floatv)-FLT_MAX, visible && s == -INFINITY);
+}
+
+// The scores of queries i0 … i0 + rows − 1 and keys j0 … j0 + TILE_N − 1, in registers; −∞ where a key is hidden, and there
+// alone: a visible score of −∞ becomes −FLT_MAX, which weighs 0 too. Begins with a barrier; ends without one.
 static void score_tile(floatv s[ROWS][COLUMNS], __local floatv *shared, const Operands of, const Modifiers modifiers,
-                       const Head head, int i0, int rows, int j0, int item) {
+                       __global const Head *heads, int i0, int rows, int j0, int item) {
   __local floatv *b = shared;
   __local float *a = (__local float *)(shared + TILE_K * B_STRIDE / VECTOR);
   const int x = item % GROUP_X, y = item / GROUP_X;
+  // (Read again by each function that needs it, the head need not be in registers in between.)
+  const Head head = *heads;
 
   for (int r = 0; r < ROWS; r++)
     for (int v = 0; v < COLUMNS; v++) s[r][v] = 0.0f;
   for (int d = 0; d < of.head_dimension; d += TILE_K) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    load_transposed(a, A_STRIDE, TILE_M, of.query + head.query + i0 * of.query_stride, of.query_stride, rows, d,
+    load_transposed(a, A_STRIDE, TILE_M, of.query + head.query + (long)i0 * of.head_dimension, rows, d,
                     of.head_dimension, item);
-    load_transposed((__local float *)b, B_STRIDE, TILE_N, of.key + head.key + j0 * of.key_stride, of.key_stride,
+    load_transposed((__local float *)b, B_STRIDE, TILE_N, of.key + head.key + (long)j0 * of.head_dimension,
                     head.key_length - j0, d, of.head_dimension, item);
     barrier(CLK_LOCAL_MEM_FENCE);
     multiply_tiles(s, a, b, x, y);
@@ -52,31 +55,30 @@ static void score_tile(floatv s[ROWS][COLUMNS], __local floatv *shared, const Op
 
   const bool only_scaled = tile_visibility(modifiers, head, i0, rows, j0, TILE_N, TILE_OPEN) == TILE_OPEN &&
                            modifiers.mask_kind == MASK_NONE && modifiers.softcap == 0.0f && head.slope == 0.0f;
-  for (int r = 0; r < ROWS; r++) {
-    const int row = y * ROWS + r;
-    if (row >= rows) break;
+  if (only_scaled) {
+    for (int r = 0; r < ROWS; r++)
+      for (int v = 0; v < COLUMNS; v++) s[r][v] = visible_score(s[r][v] * modifiers.scale, true);
+    return;
+  }
+  // The code of one row, once: each in turn is taken from the front of the line, and comes to its end.
+#pragma unroll 1
+  for (int n = 0; n < ROWS; n++) {
+    // (Rows past the last have no mask; they may be anything, and are the last again.)
+    const int i = i0 + min(y * ROWS + n, rows - 1);
     for (int v = 0; v < COLUMNS; v++) {
       WIDE(int) visible;
-      if (only_scaled)
-        s[r][v] *= modifiers.scale;
-      else
-        s[r][v] = modified_scores(modifiers, head, i0 + row, j0 + (v * GROUP_X + x) * VECTOR, s[r][v], &visible);
+      const floatv row = modified_scores(modifiers, head, i, j0 + (v * GROUP_X + x) * VECTOR, s[0][v], &visible);
+      const floatv score = visible_score(row, visible);
+      for (int r = 1; r < ROWS; r++) s[r - 1][v] = s[r][v];
+      s[ROWS - 1][v] = score;
     }
   }
-}
-
-// What a key is chosen by: −∞ for a hidden one, which no list takes. A visible score of −∞ weighs 0 and is a key like
-// others; where weights are NaN all keys are alike. `least` is the score to beat, −∞ while the list is not full: only then
-// can it matter what a key of −∞ is.
-static float rank_of(float s, const Modifiers modifiers, const Head head, int i, int j, bool finite, float least) {
-  if (finite && s > -INFINITY) return s;
-  if (least > -INFINITY || !is_visible(modifiers, head, i, j)) return -INFINITY;
-  return finite ? -FLT_MAX : 0.0f;
 }
 
 // Puts a key into a list that falls by score, after those of the same score; returns the score to beat from now on.
 static float insert_key(__global int *keys, __global float *scores, int count, int key, float score) {
   int at = count - 1;
+#pragma unroll 1
   for (; at > 0 && scores[at - 1] < score; at--) {
     scores[at] = scores[at - 1];
     keys[at] = keys[at - 1];
@@ -89,6 +91,7 @@ static float insert_key(__global int *keys, __global float *scores, int count, i
 // Turns a list of scores into one of weights. Scores that differ may weigh the same, and exp need not be monotonic: the
 // order is that of what is returned, equal weights by their keys.
 static void weigh(__global int *keys, __global float *weights, int count, float log_sum_exp) {
+#pragma unroll 1
   for (int n = 0; n < count; n++) {
     const int key = keys[n];
     if (key < 0) {
@@ -97,6 +100,7 @@ static void weigh(__global int *keys, __global float *weights, int count, float 
     }
     const float weight = isfinite(log_sum_exp) ? exp(min(weights[n] - log_sum_exp, 0.0f)) : NAN;
     int at = n;
+#pragma unroll 1
     for (; at > 0 && (weights[at - 1] < weight || (weights[at - 1] == weight && keys[at - 1] > key)); at--) {
       weights[at] = weights[at - 1];
       keys[at] = keys[at - 1];
@@ -111,7 +115,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void to
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
     __global const uchar *mask, __global const uchar *block_mask, __global const float *log_sum_exp, __global int *keys, __global float *weights,
     int count, int list_rows, int row_tiles,
-    int head_dimension, long query_stride, long key_stride, int first_row, int end_row,
+    int head_dimension, int first_row, int end_row,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
     int query_block, int key_block, int block_columns) {
   __local floatv shared[SHARED_VECTORS];
@@ -121,8 +125,9 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void to
   const int item = get_local_id(0);
   const int x = item % GROUP_X, y = item / GROUP_X;
   const int group = get_group_id(0);
-  const Head head = heads[group / row_tiles];
-  const Operands operands = {query, key, query_stride, key_stride, head_dimension};
+  heads += group / row_tiles;
+  const Head head = *heads;
+  const Operands operands = {query, key, head_dimension};
   const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
                                query_block, key_block, block_columns, block_mask};
   __local float *scores = (__local float *)shared;
@@ -134,41 +139,35 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void to
   weights += ((long)(group / row_tiles) * list_rows + i0) * count;
   log_sum_exp += head.log_sum_exp + i0;
 
-  for (int row = item; row < lists; row += GROUP_ITEMS) {
-    least[row] = -INFINITY;
+  for (int row = item; row < TILE_M; row += GROUP_ITEMS) {
+    least[row] = row < rows ? -INFINITY : INFINITY;  // where there is no row, nothing beats anything
     beaten[row] = 0;
+    if (row >= lists) continue;
+#pragma unroll 1
     for (int n = 0; n < count; n++) {
       keys[(long)row * count + n] = -1;
       weights[(long)row * count + n] = -INFINITY;
     }
   }
-  bool finite[ROWS];
-  for (int r = 0; r < ROWS; r++) finite[r] = y * ROWS + r < rows && isfinite(log_sum_exp[y * ROWS + r]);
+  uint finite = 0;  // a bit for each of this item's rows whose weights are numbers, and for those that are not there
+  for (int r = 0; r < ROWS; r++)
+    finite |= y * ROWS + r >= rows || isfinite(log_sum_exp[y * ROWS + r]) ? 1u << r : 0u;
 
   const int end = rows > 0 ? end_visible(head, i0 + rows - 1) : 0;
   for (int j0 = first_visible(head, i0) / TILE_N * TILE_N; j0 < end; j0 += TILE_N) {
     floatv s[ROWS][COLUMNS];
-    score_tile(s, shared, operands, modifiers, head, i0, rows, j0, item);
+    score_tile(s, shared, operands, modifiers, heads, i0, rows, j0, item);
     barrier(CLK_LOCAL_MEM_FENCE);  // the scores lie where the operands were
 
+#pragma unroll
     for (int r = 0; r < ROWS; r++) {
       const int row = y * ROWS + r;
-      if (row >= rows) break;
       const float beat = least[row];
       bool beats = false;
-      if (finite[r] && beat > -INFINITY) {
-        for (int v = 0; v < COLUMNS; v++) beats = beats || any(s[r][v] > beat);
-      } else {
-        for (int v = 0; v < COLUMNS; v++) {
-          float e[VECTOR];
-          STORE_VECTOR(s[r][v], 0, e);
-          for (int n = 0; n < VECTOR; n++) {
-            const int j = j0 + (v * GROUP_X + x) * VECTOR + n;
-            e[n] = rank_of(e[n], modifiers, head, i0 + row, j, finite[r], beat);
-            beats = beats || e[n] > beat;
-          }
-          s[r][v] = LOAD_VECTOR(0, e);
-        }
+      for (int v = 0; v < COLUMNS; v++) {
+        // Where weights are NaN all visible keys are alike.
+        if (!(finite >> r & 1u)) s[r][v] = select((floatv)0.0f, (floatv)-INFINITY, s[r][v] == -INFINITY);
+        beats = beats || any(s[r][v] > beat);
       }
       if (!beats) continue;
       for (int v = 0; v < COLUMNS; v++)
@@ -178,12 +177,14 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void to
     barrier(CLK_LOCAL_MEM_FENCE);
 
     // Keys in order, so that of equal ones the first stays in front.
-    for (int row = item; row < rows; row += GROUP_ITEMS) {
+    for (int row = item; row < TILE_M; row += GROUP_ITEMS) {
       const uint items = beaten[row];
       if (items == 0) continue;
       float beat = least[row];
+#pragma unroll 1
       for (int part = 0; part < COLUMNS * GROUP_X; part++) {
         if ((items >> (part % GROUP_X) & 1u) == 0) continue;
+#pragma unroll 1
         for (int column = part * VECTOR; column < (part + 1) * VECTOR; column++) {
           const float score = scores[row * SCORE_STRIDE + column];
           if (score > beat)
@@ -195,8 +196,9 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void to
     }
   }
 
-  for (int row = item; row < lists; row += GROUP_ITEMS)
-    weigh(keys + (long)row * count, weights + (long)row * count, count, row < rows ? log_sum_exp[row] : 0.0f);
+  for (int row = item; row < TILE_M; row += GROUP_ITEMS)
+    if (row < lists)
+      weigh(keys + (long)row * count, weights + (long)row * count, count, row < rows ? log_sum_exp[row] : 0.0f);
 }
 
 // totals is [head][keys]; 0 past a head's keys. The first slice of queries begins the sums and the others go
@@ -205,7 +207,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void re
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
     __global const uchar *mask, __global const uchar *block_mask, __global const float *log_sum_exp, __global float *totals,
     int keys, int column_tiles,
-    int head_dimension, long query_stride, long key_stride, int first_row, int end_row,
+    int head_dimension, int first_row, int end_row,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
     int query_block, int key_block, int block_columns) {
   __local floatv shared[SHARED_VECTORS];
@@ -215,8 +217,9 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void re
   const int item = get_local_id(0);
   const int x = item % GROUP_X, y = item / GROUP_X;
   const int group = get_group_id(0);
-  const Head head = heads[group / column_tiles];
-  const Operands operands = {query, key, query_stride, key_stride, head_dimension};
+  heads += group / column_tiles;
+  const Head head = *heads;
+  const Operands operands = {query, key, head_dimension};
   const Modifiers modifiers = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
                                query_block, key_block, block_columns, block_mask};
 
@@ -234,23 +237,18 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void re
   for (int i0 = first_row + (begin - first_row) / TILE_M * TILE_M; i0 < end; i0 += TILE_M) {
     const int rows = min(TILE_M, queries - i0);
     floatv s[ROWS][COLUMNS];
-    score_tile(s, shared, operands, modifiers, head, i0, rows, j0, item);
+    score_tile(s, shared, operands, modifiers, heads, i0, rows, j0, item);
 
     floatv sum[COLUMNS];
     for (int v = 0; v < COLUMNS; v++) sum[v] = 0.0f;
+#pragma unroll
     for (int r = 0; r < ROWS; r++) {
       const int row = y * ROWS + r;
-      if (row >= rows) break;
-      const float lse = log_sum_exp[head.log_sum_exp + i0 + row];
+      const float lse = row < rows ? log_sum_exp[heads->log_sum_exp + i0 + row] : 0.0f;
       for (int v = 0; v < COLUMNS; v++) {
-        if (isfinite(lse)) {
-          sum[v] += exp(min(s[r][v] - lse, 0.0f));
-        } else {
-          float e[VECTOR];
-          for (int n = 0; n < VECTOR; n++)
-            e[n] = is_visible(modifiers, head, i0 + row, j0 + (v * GROUP_X + x) * VECTOR + n) ? NAN : 0.0f;
-          sum[v] += LOAD_VECTOR(0, e);
-        }
+        const floatv weights = isfinite(lse) ? exp(min(s[r][v] - lse, 0.0f))
+                                             : select((floatv)0.0f, (floatv)NAN, s[r][v] != -INFINITY);
+        sum[v] += row < rows ? weights : (floatv)0.0f;
       }
     }
     for (int v = 0; v < COLUMNS; v++) STORE_VECTOR(sum[v], 0, parts + y * TILE_N + (v * GROUP_X + x) * VECTOR);

@@ -35,8 +35,8 @@ typedef struct {
   float softcap;  // 0: none
   int mask_kind;
   int first_row;  // the mask on the device begins with this query: the slice's first
-  long mask_query_stride;
-  int mask_key_stride;                      // 0 or 1
+  uint mask_query_stride;                   // 0, or the mask's keys
+  uint mask_key_stride;                     // 0 or 1
   __global const uchar *mask;               // with SCORE_WIDTH elements of anything after the last
   uint query_block, key_block;              // rows and keys of a block of the block mask; 0: there is none
   uint block_columns;                       // blocks of a row of blocks
@@ -44,7 +44,7 @@ typedef struct {
 } Modifiers;
 
 static long mask_offset(const Modifiers m, const Head head, int i, int j) {
-  return head.mask + (i - m.first_row) * m.mask_query_stride + j * m.mask_key_stride;
+  return head.mask + (ulong)(i - m.first_row) * m.mask_query_stride + j * m.mask_key_stride;
 }
 
 // What the mask adds to the score of query i and key j; −∞ hides the key.

@@ -37,23 +37,25 @@
 #define GROUP_ITEMS (GROUP_X * GROUP_Y)
 #define TILE_M (GROUP_Y * ROWS)
 #define TILE_N (GROUP_X * COLUMNS * VECTOR)
-// One float of padding keeps the transposing stores of neighbouring items in different banks.
-#define A_STRIDE (TILE_M + 1)
+// Four floats of padding spread the transposing stores of neighbouring items over the banks, and leave an item's rows at a
+// multiple of four.
+#define A_STRIDE (TILE_M + 4)
 #define B_STRIDE TILE_N
 
 typedef PASTE(float, VECTOR) floatv;
 #define STORE_VECTOR PASTE(vstore, VECTOR)
 
-// Loads tile[k][row] = from[row][first_k + k], so that the product runs down k; 0 past the rows and columns there are.
+// Loads tile[k][row] = from[row][first_k + k] of rows that follow one another, so that the product runs down k; 0 past the
+// rows and columns there are.
 // Neighbouring items read neighbouring fours of a row.
 static void load_transposed(__local float *tile, int tile_stride, int tile_rows, __global const storage_t *from,
-                            long row_stride, int rows, int first_k, int columns, int item) {
+                            int rows, int first_k, int columns, int item) {
   for (int at = item; at < tile_rows * (TILE_K / 4); at += GROUP_ITEMS) {
     const int row = at / (TILE_K / 4);
     const int k = 4 * (at % (TILE_K / 4));
     float4 four = 0.0f;
     if (row < rows) {
-      const long here = row * row_stride + first_k + k;
+      const long here = (long)row * columns + first_k + k;
       const int left = columns - first_k - k;
       if (left >= 4) {
         four = load_four(from, here);
@@ -78,10 +80,10 @@ static void multiply_tiles(floatv c[ROWS][COLUMNS], __local const float *a, __lo
   for (int k = 0; k < TILE_K; k++) {
     floatv row[COLUMNS];
     for (int v = 0; v < COLUMNS; v++) row[v] = b[k * (B_STRIDE / VECTOR) + v * GROUP_X + x];
-    for (int r = 0; r < ROWS; r++) {
-      const float factor = a[k * A_STRIDE + y * ROWS + r];
-      for (int v = 0; v < COLUMNS; v++) sum[r][v] += factor * row[v];
-    }
+    float factor[ROWS];
+    load_floats(factor, a + k * A_STRIDE + y * ROWS, ROWS);
+    for (int r = 0; r < ROWS; r++)
+      for (int v = 0; v < COLUMNS; v++) sum[r][v] += factor[r] * row[v];
   }
   for (int r = 0; r < ROWS; r++)
     for (int v = 0; v < COLUMNS; v++) c[r][v] = sum[r][v];

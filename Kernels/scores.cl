@@ -10,11 +10,11 @@
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void scores(
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
     __global const uchar *mask, __global const uchar *block_mask, __global float *scores,
-    int head_dimension, long query_stride, long key_stride,
-    int first_row, int row_tiles, int score_stride,
+    int head_dimension, int first_row, int row_tiles, int score_stride,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
     int query_block, int key_block, int block_columns) {
-  __local float a[TILE_K * A_STRIDE];
+  __local float4 tile_a[TILE_K * A_STRIDE / 4];
+  __local float *a = (__local float *)tile_a;
   __local floatv b[TILE_K * B_STRIDE / VECTOR];
 
   const int item = get_local_id(0);
@@ -48,9 +48,9 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void sc
   if (!hidden) {
     for (int d = 0; d < head_dimension; d += TILE_K) {
       barrier(CLK_LOCAL_MEM_FENCE);
-      load_transposed(a, A_STRIDE, TILE_M, query + head.query + i0 * query_stride, query_stride, rows, d,
-                      head_dimension, item);
-      load_transposed((__local float *)b, B_STRIDE, TILE_N, key + head.key + j0 * key_stride, key_stride,
+      load_transposed(a, A_STRIDE, TILE_M, query + head.query + (long)i0 * head_dimension, rows, d, head_dimension,
+                      item);
+      load_transposed((__local float *)b, B_STRIDE, TILE_N, key + head.key + (long)j0 * head_dimension,
                       head.key_length - j0, d, head_dimension, item);
       barrier(CLK_LOCAL_MEM_FENCE);
       multiply_tiles(c, a, b, x, y);

@@ -20,7 +20,7 @@ static void load_weights(__local float *tile, __global const float *from, int ro
 }
 
 // Loads tile[k][n] = V[k][n], 0 past the rows and columns there are; whether all of it is finite.
-static bool load_values(__local float *tile, __global const storage_t *from, long row_stride, int rows, int columns,
+static bool load_values(__local float *tile, __global const storage_t *from, int row_stride, int rows, int columns,
                         int item) {
   bool finite = true;
   for (int at = item; at < TILE_K * (TILE_N / 4); at += GROUP_ITEMS) {
@@ -28,7 +28,7 @@ static bool load_values(__local float *tile, __global const storage_t *from, lon
     const int n = 4 * (at % (TILE_N / 4));
     float4 four = 0.0f;
     if (row < rows) {
-      const long here = row * row_stride + n;
+      const long here = (long)row * row_stride + n;
       const int left = columns - n;
       if (left >= 4) {
         four = load_four(from, here);
@@ -47,11 +47,11 @@ static bool load_values(__local float *tile, __global const storage_t *from, lon
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void weighted_values(
     __global const Head *heads, __global const float *weights, __global const storage_t *value,
     __global const uchar *mask, __global const uchar *block_mask, __global storage_t *output,
-    int value_dimension, long value_stride, long output_stride,
-    int first_row, int row_tiles, int score_stride,
+    int value_dimension, int first_row, int row_tiles, int score_stride,
     int mask_kind, long mask_query_stride, long mask_key_stride,
     int query_block, int key_block, int block_columns) {
-  __local float a[TILE_K * A_STRIDE];
+  __local float4 tile_a[TILE_K * A_STRIDE / 4];
+  __local float *a = (__local float *)tile_a;
   __local floatv b[TILE_K * B_STRIDE / VECTOR];
   __local uchar visible[TILE_M * TILE_K];
   __local int not_finite;
@@ -81,7 +81,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
     if (block_visibility(modifiers, head, i0, rows, j, TILE_K) == TILE_HIDDEN) continue;
     barrier(CLK_LOCAL_MEM_FENCE);
     load_weights(a, weights + head.score + (long)(row_tile * TILE_M) * score_stride + j, score_stride, rows, item);
-    if (!load_values((__local float *)b, value + head.value + j * value_stride + n0, value_stride,
+    if (!load_values((__local float *)b, value + head.value + (long)j * value_dimension + n0, value_dimension,
                      head.key_length - j, value_dimension - n0, item))
       atomic_or(&not_finite, 1);
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -101,6 +101,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
     }
   }
 
+#pragma unroll
   for (int r = 0; r < ROWS; r++) {
     const int row = y * ROWS + r;
     if (row >= rows) break;
@@ -108,9 +109,10 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void we
       const int column = n0 + (v * GROUP_X + x) * VECTOR;
       float o[VECTOR];
       STORE_VECTOR(c[r][v], 0, o);
-      for (int e = 0; e < VECTOR; e++)
+      for (int e = 0; e < VECTOR; e += 4)
         if (column + e < value_dimension)
-          store_element(output, head.output + (i0 + row) * output_stride + column + e, o[e]);
+          store_four(output, head.output + (long)(i0 + row) * value_dimension + column + e,
+                     (float4)(o[e], o[e + 1], o[e + 2], o[e + 3]), value_dimension - column - e);
     }
   }
 }

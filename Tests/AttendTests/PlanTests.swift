@@ -18,6 +18,34 @@ import Testing
     #expect(parts[0]["kernel"] as? String == (Environment.hasOpenCLDevice ? "fused" : "reference"))
   }
 
+  @Test func plansForGPUsThatAreNotHere() throws {
+    let command = try Command([
+      "plan", "--as-gpu", "pvc", "--json", "--query-length", "64", "--dtype", "f16", "--kernel", "staged", "--outputs",
+      "output,received",
+    ])
+    #expect(command.status == 0)
+    let plan = try #require(try JSONSerialization.jsonObject(with: Data(command.output.utf8)) as? [String: Any])
+    let part = try #require((plan["parts"] as? [[String: Any]])?.first)
+    #expect(part["device"] as? String == "pvc")
+    let programs = try #require(part["programs"] as? [[String: Any]])
+    #expect(
+      programs.compactMap { $0["kernels"] as? [String] } == [
+        ["scores", "softmax_parts", "softmax_normalize", "weighted_values"], ["top_keys", "received"],
+      ])
+    for program in programs {
+      let options = try #require(program["options"] as? [String])
+      // Sub-groups of 16 are the smallest that the device has.
+      #expect(Set(["-DSTORAGE=1", "-DALIGNED", "-DSUBGROUP=16"]).isSubset(of: options))
+    }
+  }
+
+  @Test func anUnknownGPUIsWrongUsage() throws {
+    let unknown = try Command(["plan", "--as-gpu", "abacus"])
+    #expect(unknown.status == 2)
+    #expect(unknown.errors.contains("abacus") && unknown.errors.contains("sm_80"))
+    #expect(try Command(["plan", "--as-gpu", "sm_80", "--device", "cpu"]).status == 2)
+  }
+
   @Test func valuesSeparatedByCommasMakeAGrid() throws {
     let command = try Command(["plan", "--json", "--query-length", "16,32", "--dtype", "f32,bf16", "--device", "cpu"])
     #expect(command.lines.count == 4)

@@ -6,6 +6,23 @@ final class FusedCPUKernels {
     let elementType: ElementType
     let tiles: FusedCPUTiles
     let aligned: Bool
+
+    init(_ problem: AttentionProblem, _ plan: DevicePlan, _ tiles: FusedCPUTiles) {
+      elementType = problem.elementType
+      self.tiles = tiles
+      aligned = plan.aligned
+    }
+
+    var program: KernelProgram {
+      let options = [
+        "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DSCORE_WIDTH=\(tiles.vector)",
+        "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DROW_BLOCKS=\(tiles.rowBlocks)",
+        "-DKEY_PANELS=\(tiles.keyPanels)",
+      ]
+      return KernelProgram(
+        kernels: ["pack_keys_values", "classify_mask", "fused_cpu"], sources: FusedCPUKernels.sources,
+        options: options + (aligned ? ["-DALIGNED"] : []))
+    }
   }
 
   let tiles: FusedCPUTiles
@@ -17,20 +34,9 @@ final class FusedCPUKernels {
 
   init(_ key: Key, _ context: Context) throws {
     tiles = key.tiles
-    let program = try Program(context, sources: Self.sources, options: Self.options(key))
+    let program = try key.program.build(context)
     pack = try Kernel(program, "pack_keys_values")
     classifyMask = try Kernel(program, "classify_mask")
     fused = try Kernel(program, "fused_cpu")
-  }
-
-  static func options(_ key: Key) -> String {
-    let tiles = key.tiles
-    var options = [
-      "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DSCORE_WIDTH=\(tiles.vector)",
-      "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DROW_BLOCKS=\(tiles.rowBlocks)",
-      "-DKEY_PANELS=\(tiles.keyPanels)",
-    ]
-    if key.aligned { options.append("-DALIGNED") }
-    return options.joined(separator: " ")
   }
 }

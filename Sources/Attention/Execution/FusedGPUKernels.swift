@@ -8,6 +8,28 @@ final class FusedGPUKernels {
     let headDimension: Int
     let valueDimension: Int
     let aligned: Bool
+
+    init(_ problem: AttentionProblem, _ plan: DevicePlan, _ tiles: FusedGPUTiles) {
+      elementType = problem.elementType
+      self.tiles = tiles
+      headDimension = problem.headDimension
+      valueDimension = problem.valueDimension
+      aligned = plan.aligned
+    }
+
+    /// Work-items that classify a tile of the mask.
+    var classifyItems: Int { min(64, tiles.groupItems) }
+
+    func program(subgroupSizes: [Int]) -> KernelProgram {
+      let options = [
+        "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DHEAD_DIMENSION=\(headDimension)",
+        "-DVALUE_DIMENSION=\(valueDimension)", "-DCLASSIFY_ITEMS=\(classifyItems)",
+      ]
+      return KernelProgram(
+        kernels: ["classify_mask", "fused_gpu"], sources: FusedGPUKernels.sources,
+        options: options + (aligned ? ["-DALIGNED"] : []) + tiles.options
+          + subgroupOptions(from: subgroupSizes, dividing: [tiles.groupItems]))
+    }
   }
 
   let tiles: FusedGPUTiles
@@ -24,23 +46,13 @@ final class FusedGPUKernels {
   /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups.
   init(_ key: Key, _ context: Context) throws {
     tiles = key.tiles
-    classifyItems = min(64, key.tiles.groupItems)
+    classifyItems = key.classifyItems
     let info = context.device.info
-    let program = try Program(context, sources: Self.sources, options: Self.options(key, classifyItems, info))
+    let program = try key.program(subgroupSizes: info.pinnableSubgroupSizes).build(context)
     classifyMask = try Kernel(program, "classify_mask")
     fused = try Kernel(program, "fused_gpu")
     guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
       throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
     }
-  }
-
-  private static func options(_ key: Key, _ classifyItems: Int, _ device: DeviceInfo) -> String {
-    var options = [
-      "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DHEAD_DIMENSION=\(key.headDimension)",
-      "-DVALUE_DIMENSION=\(key.valueDimension)", "-DCLASSIFY_ITEMS=\(classifyItems)",
-    ]
-    if key.aligned { options.append("-DALIGNED") }
-    let subgroupSizes = device.supports(extension: "cl_intel_subgroups") ? device.requiredSubgroupSizes : []
-    return (options + key.tiles.options(subgroupSizes: subgroupSizes)).joined(separator: " ")
   }
 }

@@ -13,8 +13,7 @@ final class InsightKernels {
   /// - Throws: ``TilesRejected`` where a kernel came out too large for the work-groups that the tiles ask for.
   init(_ key: StagedKernels.Key, _ context: Context) throws {
     let device = context.device
-    let program = try Program(
-      context, sources: Self.sources, options: StagedKernels.options(key, device.info))
+    let program = try key.insightProgram(subgroupSizes: device.info.pinnableSubgroupSizes).build(context)
     func kernel(_ name: String) throws -> Kernel {
       let kernel = try Kernel(program, name)
       guard key.tiles.groupItems <= kernel.workGroupSize, try kernel.localMemorySize <= device.info.localMemory else {

@@ -75,7 +75,6 @@ final class InsightPass {
   ) throws -> Event? {
     guard groups > 0 else { return nil }
     try arguments.add(Int32(problem.headDimension))
-    try arguments.add(Int64(problem.headDimension), Int64(problem.headDimension))
     try arguments.add(Int32(queries.lowerBound), Int32(queries.upperBound))
     try arguments.add(problem.scale, problem.softcap ?? 0)
     try arguments.add(problem.mask)

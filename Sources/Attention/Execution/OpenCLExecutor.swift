@@ -120,7 +120,7 @@ extension OpenCLExecutor {
   /// The kernels of the most attended keys and the attention received, where either is asked for.
   private func insightKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> InsightKernels? {
     guard let tiles = plan.insightTiles else { return nil }
-    let key = StagedKernels.Key(elementType: problem.elementType, tiles: tiles, aligned: plan.aligned)
+    let key = StagedKernels.Key(problem, plan, tiles)
     let kernels = try insight[key] ?? InsightKernels(key, context)
     insight[key] = kernels
     return kernels
@@ -130,19 +130,17 @@ extension OpenCLExecutor {
   private func callKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> any CallKernels {
     switch plan.tiles {
     case .staged(let tiles):
-      let key = StagedKernels.Key(elementType: problem.elementType, tiles: tiles, aligned: plan.aligned)
+      let key = StagedKernels.Key(problem, plan, tiles)
       let kernels = try staged[key] ?? StagedKernels(key, context)
       staged[key] = kernels
       return try StagedCall(kernels, tiles, problem, plan, pool: pool)
     case .fusedCPU(let tiles):
-      let key = FusedCPUKernels.Key(elementType: problem.elementType, tiles: tiles, aligned: plan.aligned)
+      let key = FusedCPUKernels.Key(problem, plan, tiles)
       let kernels = try fusedCPU[key] ?? FusedCPUKernels(key, context)
       fusedCPU[key] = kernels
       return try FusedCPUCall(kernels, problem, plan, pool: pool)
     case .fusedGPU(let tiles):
-      let key = FusedGPUKernels.Key(
-        elementType: problem.elementType, tiles: tiles, headDimension: problem.headDimension,
-        valueDimension: problem.valueDimension, aligned: plan.aligned)
+      let key = FusedGPUKernels.Key(problem, plan, tiles)
       let kernels = try fusedGPU[key] ?? FusedGPUKernels(key, context)
       fusedGPU[key] = kernels
       return try FusedGPUCall(kernels, problem, plan, pool: pool)

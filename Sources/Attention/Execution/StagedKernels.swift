@@ -6,6 +6,35 @@ final class StagedKernels {
     let elementType: ElementType
     let tiles: StagedTiles
     let aligned: Bool
+
+    init(_ problem: AttentionProblem, _ plan: DevicePlan, _ tiles: StagedTiles) {
+      elementType = problem.elementType
+      self.tiles = tiles
+      aligned = plan.aligned
+    }
+
+    func program(subgroupSizes: [Int]) -> KernelProgram {
+      KernelProgram(
+        kernels: ["scores", "softmax_parts", "softmax_normalize", "weighted_values"], sources: StagedKernels.sources,
+        options: options(subgroupSizes: subgroupSizes))
+    }
+
+    func insightProgram(subgroupSizes: [Int]) -> KernelProgram {
+      KernelProgram(
+        kernels: ["top_keys", "received"], sources: InsightKernels.sources,
+        options: options(subgroupSizes: subgroupSizes))
+    }
+
+    private func options(subgroupSizes: [Int]) -> [String] {
+      let options = [
+        "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DGROUP_X=\(tiles.groupX)",
+        "-DGROUP_Y=\(tiles.groupY)", "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DVECTOR=\(tiles.vector)",
+        "-DTILE_K=\(tiles.depth)", "-DSCORE_WIDTH=\(tiles.vector)",
+        "-DSOFTMAX_ITEMS=\(tiles.softmaxItems)", "-DSOFTMAX_VECTOR=\(tiles.softmaxVector)", "-DCHUNK=\(tiles.chunk)",
+      ]
+      return options + (aligned ? ["-DALIGNED"] : [])
+        + subgroupOptions(from: subgroupSizes, dividing: [tiles.softmaxItems, tiles.groupItems])
+    }
   }
 
   let scores: Kernel
@@ -19,7 +48,7 @@ final class StagedKernels {
   ///
   /// - Throws: ``TilesRejected`` where a kernel came out too large for the work-groups that the tiles ask for.
   init(_ key: Key, _ context: Context) throws {
-    let program = try Program(context, sources: Self.sources, options: Self.options(key, context.device.info))
+    let program = try key.program(subgroupSizes: context.device.info.pinnableSubgroupSizes).build(context)
     func kernel(_ name: String, items: Int) throws -> Kernel {
       let kernel = try Kernel(program, name)
       guard items <= kernel.workGroupSize, try kernel.localMemorySize <= context.device.info.localMemory else {
@@ -31,32 +60,6 @@ final class StagedKernels {
     softmaxParts = try kernel("softmax_parts", items: key.tiles.softmaxItems)
     softmaxNormalize = try kernel("softmax_normalize", items: key.tiles.softmaxItems)
     weightedValues = try kernel("weighted_values", items: key.tiles.groupItems)
-  }
-
-  static func options(_ key: Key, _ device: DeviceInfo) -> String {
-    let tiles = key.tiles
-    var options = [
-      "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DGROUP_X=\(tiles.groupX)",
-      "-DGROUP_Y=\(tiles.groupY)", "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DVECTOR=\(tiles.vector)",
-      "-DTILE_K=\(tiles.depth)", "-DSCORE_WIDTH=\(tiles.vector)",
-      "-DSOFTMAX_ITEMS=\(tiles.softmaxItems)", "-DSOFTMAX_VECTOR=\(tiles.softmaxVector)", "-DCHUNK=\(tiles.chunk)",
-    ]
-    if key.aligned { options.append("-DALIGNED") }
-    if let size = device.pinnedSubgroupSize(dividing: [tiles.softmaxItems, tiles.groupItems]) {
-      options.append("-DSUBGROUP=\(size)")
-    }
-    return options.joined(separator: " ")
-  }
-}
-
-extension DeviceInfo {
-  /// The sub-group size to hold a kernel to: the smallest that divides every work-group; nil where none can be demanded.
-  /// Smaller sub-groups have more registers an item: Intel's compilers spill the tiles at 32.
-  func pinnedSubgroupSize(dividing groups: [Int]) -> Int? {
-    guard extensions.contains("cl_intel_subgroups") else { return nil }
-    return [8, 16, 32].first { size in
-      requiredSubgroupSizes.contains(size) && groups.allSatisfy { $0 % size == 0 }
-    }
   }
 }
 

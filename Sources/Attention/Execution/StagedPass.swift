@@ -69,7 +69,6 @@ private struct StagedPass: BlockPass {
     try arguments.add(
       operands.heads, operands.query, operands.key, shared.mask.buffer, operands.blockMask, shared.scores)
     try arguments.add(Int32(problem.headDimension))
-    try arguments.add(Int64(problem.headDimension), Int64(problem.headDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
     try arguments.add(problem.scale, problem.softcap ?? 0)
     try arguments.add(problem.mask)
@@ -104,7 +103,6 @@ private struct StagedPass: BlockPass {
     try arguments.add(
       operands.heads, shared.scores, operands.value, shared.mask.buffer, operands.blockMask, operands.output)
     try arguments.add(Int32(problem.valueDimension))
-    try arguments.add(Int64(problem.valueDimension), Int64(problem.valueDimension))
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
     try arguments.add(problem.mask)
     try arguments.add(problem.blockMask)

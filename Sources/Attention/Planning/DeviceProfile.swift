@@ -75,7 +75,7 @@ public struct DeviceProfile: Sendable, Equatable {
       clockMHz: info.clockMHz,
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
-      vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.requiredSubgroupSizes,
+      vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.pinnableSubgroupSizes,
       hostUnifiedMemory: info.hostUnifiedMemory)
   }
 

@@ -24,17 +24,21 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// What to try, best first: later rows ask for less local memory and fewer work-items. The last fits any device.
   ///
   /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
-  /// less. Sizes keep to the registers and local memory of the vendors' GPUs; none has been timed on one.
+  /// less. Sizes are what compilers for the vendors' GPUs make good code of, as `Scripts/gpu-compilers` says; none has been
+  /// timed on a GPU.
   package static func candidates(vendor: DeviceVendor, headDimension: Int, valueDimension: Int) -> [FusedGPUTiles] {
     let table = """
       vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
       amd    32    128  16   8      32     0         0     0         1        2
       any    32    128  16   8      32     0         0     0         1        1
       amd    64    64   16   16     16     0         0     0         1        2
+      intel  64    64   32   16     16     0         0     0         0        2
+      nvidia 64    64   16   16     16     0         0     0         1        2
       any    64    64   16   16     16     0         0     0         1        1
       any    80    64   20   20     16     0         0     0         1        1
       any    96    64   24   24     16     1         0     0         1        1
       any    96    32   24   24     8      1         0     0         1        2
+      intel  128   32   64   32     8      1         32    16        0        2
       any    128   32   32   32     8      1         64    16        1        1
       any    192   32   48   48     8      1         32    8         1        1
       any    192   16   48   48     4      1         32    8         1        2
@@ -88,8 +92,8 @@ public struct FusedGPUTiles: Sendable, Hashable {
       && localBytes(headDimension: headDimension, valueDimension: valueDimension) <= device.localMemory
   }
 
-  /// The build options that these sizes are, for a device on which a kernel can demand one of `subgroupSizes`.
-  package func options(subgroupSizes: [Int]) -> [String] {
+  /// The build options that these sizes are.
+  package var options: [String] {
     var options = [
       "-DSCORE_WIDTH=1", "-DTILE_ROWS=\(tileRows)", "-DTILE_KEYS=\(tileKeys)", "-DGROUP_X=\(groupX)",
       "-DGROUP_Y=\(groupY)", "-DONE_BUFFER=\(oneBuffer ? 1 : 0)", "-DPREFETCH=\(prefetch ? 1 : 0)",
@@ -98,12 +102,6 @@ public struct FusedGPUTiles: Sendable, Hashable {
     if depth != 0 { options.append("-DDEPTH=\(depth)") }
     if valueKeys != 0 { options.append("-DVALUE_KEYS=\(valueKeys)") }
     if nativeExp2 { options.append("-DNATIVE_EXP2") }
-    // The smallest sub-groups have the most registers an item. Where the smallest is of 16, the tiles spill without the
-    // larger register file that such devices offer.
-    if let size = [8, 16, 32].first(where: { subgroupSizes.contains($0) && groupItems % $0 == 0 }) {
-      options.append("-DSUBGROUP=\(size)")
-      if subgroupSizes.min() == 16 { options.append("-cl-intel-256-GRF-per-thread") }
-    }
     return options
   }
 }

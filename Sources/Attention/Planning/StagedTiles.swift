@@ -20,7 +20,7 @@ public struct StagedTiles: Sendable, Hashable {
 
   /// Bytes of local memory that the largest of the kernels takes.
   public var localBytes: Int {
-    depth * (4 * (tileRows + 1) + 4 * tileColumns + tileRows) + 64
+    depth * (4 * (tileRows + 4) + 4 * tileColumns + tileRows) + 64
   }
 
   /// Whether a device's limits admit these tiles.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Attention
+import TensorFiles
 
 struct Plan: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -10,20 +11,49 @@ struct Plan: ParsableCommand {
   @OptionGroup var device: DeviceOption
   @OptionGroup var kernel: KernelOption
 
-  @Flag(help: "Print one JSON object a problem.")
+  @Option(
+    help: ArgumentHelp(
+      "Plan for a GPU that is not here: \(Self.models).",
+      valueName: "model"))
+  var asGpu: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The results asked for: \(AttentionOutputs.fileNames.joined(separator: ", ")). Default: output.",
+      valueName: "name,…"))
+  var outputs: List<OutputName>?
+
+  @Flag(help: "Print one JSON object a problem, with the programs that each device builds.")
   var json = false
 
   mutating func run() throws {
-    let engine = try device.engine(kernel: kernel.kernel)
+    let planner = try planner()
+    let outputs = outputs.map { AttentionOutputs($0.values.map(\.option)) } ?? .output
     for shape in try shapes.shapes(defaultLengths: [1024]) {
-      let problem = try shape.problem()
-      let plan = try engine.plan(problem)
+      let problem = try shape.problem(outputs: outputs)
+      let plan = try planner(problem)
       if json {
         try Console.write(JSON.line(PlanRow(shape, problem, plan)))
       } else {
         try Console.write(Self.text(shape, problem, plan))
       }
     }
+  }
+
+  private static var models: String { DeviceProfile.gpuModels.map(\.identifier).joined(separator: ", ") }
+
+  /// What makes the plans: the engine of the devices that are here, or the planner alone for one that is not.
+  private func planner() throws -> (AttentionProblem) throws -> AttentionPlan {
+    guard let asGpu else {
+      let engine = try device.engine(kernel: kernel.kernel)
+      return { try engine.plan($0) }
+    }
+    guard device.device == nil else { throw ValidationError("--as-gpu takes the place of --device: give one of them") }
+    guard let model = DeviceProfile.gpuModels.first(where: { $0.identifier == asGpu }) else {
+      throw ValidationError("--as-gpu: expected one of \(Self.models), found '\(asGpu)'")
+    }
+    let choice = kernel.kernel
+    return { try AttentionPlan($0, devices: [model], kernel: choice) }
   }
 
   private static func text(_ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan) -> String {
@@ -78,6 +108,13 @@ private struct PlanRow: Encodable {
     var tiles: Tiles?
     var deviceBytes: Int?
     var blocks: [Block]?
+    var programs: [Program]?
+  }
+
+  struct Program: Encodable {
+    var kernels: [String]
+    var sources: [String]
+    var options: [String]
   }
 
   struct Tiles: Encodable {
@@ -119,6 +156,9 @@ private struct PlanRow: Encodable {
           Block(
             firstHead: $0.heads.lowerBound, headCount: $0.heads.count, slices: $0.slices.count,
             sliceQueries: $0.sliceRows, operandBytes: $0.operandBytes, scratchBytes: $0.scratchBytes)
+        }
+        row.programs = kernels.programs(for: problem, on: part.device).map {
+          Program(kernels: $0.kernels, sources: $0.sources, options: $0.options)
         }
       }
       return row

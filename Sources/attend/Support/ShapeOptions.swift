@@ -82,10 +82,11 @@ struct Shape {
     return window.map { mask.window(left: $0.left, right: $0.right) } ?? mask
   }
 
-  func problem() throws -> AttentionProblem {
+  func problem(outputs: AttentionOutputs = .output) throws -> AttentionProblem {
     try AttentionProblem(
       batch: batch, queryHeads: heads, keyValueHeads: kvHeads, queryLength: queryLength, keyLength: keyLength,
-      headDimension: headDimension, valueDimension: valueDimension, elementType: dtype.elementType, mask: mask)
+      headDimension: headDimension, valueDimension: valueDimension, elementType: dtype.elementType, mask: mask,
+      outputs: outputs)
   }
 
   /// A call of this shape on numbers that look random.

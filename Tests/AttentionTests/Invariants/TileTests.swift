@@ -9,12 +9,20 @@ struct TileTests {
     [DeviceProfile.DeviceClass.gpu, .cpu].flatMap { deviceClass in
       StagedTiles.candidates(for: deviceClass).map { Choice(deviceClass: deviceClass, tiles: .staged($0)) }
     }
-    + FusedGPUTiles.candidates(vendor: .other, headDimension: 1, valueDimension: 1).map {
-      Choice(deviceClass: .gpu, tiles: .fusedGPU($0))
-    }
+    + fusedGPUTiles.map { Choice(deviceClass: .gpu, tiles: .fusedGPU($0)) }
     + [4, 8, 16].flatMap { width in
       FusedCPUTiles.candidates(vectorWidth: width).map { Choice(deviceClass: .cpu, tiles: .fusedCPU($0)) }
     }
+
+  /// The rows for every device, and those that a vendor's have to themselves.
+  static let fusedGPUTiles: [FusedGPUTiles] = {
+    let any = FusedGPUTiles.candidates(vendor: .other, headDimension: 1, valueDimension: 1)
+    var seen = Set(any.map(\.description))
+    return any
+      + [DeviceVendor.amd, .intel, .nvidia].flatMap {
+        FusedGPUTiles.candidates(vendor: $0, headDimension: 1, valueDimension: 1)
+      }.filter { seen.insert($0.description).inserted }
+  }()
 
   struct Choice: Sendable, CustomStringConvertible {
     let deviceClass: DeviceProfile.DeviceClass
@@ -25,6 +33,13 @@ struct TileTests {
     func profile(_ device: DeviceProfile, _ problem: AttentionProblem) -> DeviceProfile {
       var profile = device
       profile.deviceClass = deviceClass
+      // (Rows of vendors come only to their devices.)
+      if case .fusedGPU(let tiles) = tiles, tiles.nativeExp2 {
+        profile.vendor =
+          [.amd, .intel, .nvidia].first {
+            FusedGPUTiles.candidates(vendor: $0, headDimension: 1, valueDimension: 1).contains(tiles)
+          } ?? .other
+      }
       if case .fusedCPU(let tiles) = tiles { profile.vectorWidth = tiles.vector }
       let candidates = KernelTiles.candidates(for: problem, on: profile, kernel: tiles.kernel)
       profile.rejectedTiles = Array(candidates.prefix { $0 != tiles })
@@ -120,6 +135,8 @@ struct TileTests {
     #expect(tiles.chunk % tiles.softmaxVector == 0, "a chunk is whole vectors")
     #expect(tiles.groupX <= 32, "items across have a bit each in the lists of top keys")
     #expect(tiles.softmaxItems.nonzeroBitCount == 1, "the reduction is a tree")
-    #expect([1, 2, 4, 8, 16].contains(tiles.vector) && [1, 2, 4, 8, 16].contains(tiles.softmaxVector))
+    #expect([4, 8, 16].contains(tiles.vector), "outputs are stored by fours")
+    #expect(tiles.rows % 4 == 0, "an item's rows are read by fours")
+    #expect([1, 2, 4, 8, 16].contains(tiles.softmaxVector))
   }
 }

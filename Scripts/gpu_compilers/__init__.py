@@ -1,0 +1,1 @@
+"""What Scripts/gpu-compilers is made of; its text says what it does."""
