@@ -45,6 +45,25 @@ public struct FusedCPUTiles: Sendable, Hashable {
     self.keyPanels = keyPanels
   }
 
+  /// The sizes in the order of `vector` and the columns of the table.
+  package var sizes: [Int] { [vector, rows, columns, rowBlocks, keyPanels] }
+
+  package init?(sizes: [Int]) {
+    guard sizes.count == 5 else { return nil }
+    self.init(vector: sizes[0], rows: sizes[1], columns: sizes[2], rowBlocks: sizes[3], keyPanels: sizes[4])
+  }
+
+  /// Whether the kernels can be built with these sizes at all, and no product of them overflows.
+  private var isConsistent: Bool {
+    [4, 8, 16].contains(vector) && (1...16).contains(rows) && (1...8).contains(columns)
+      && (1...256).contains(rowBlocks) && (1...1024).contains(keyPanels)
+  }
+
+  /// Whether a device's limits admit these tiles.
+  package func fit(_ device: DeviceProfile, _ problem: AttentionProblem) -> Bool {
+    isConsistent && localBytes(problem) <= device.localMemory
+  }
+
   /// Floats of local memory that a work-item takes: its queries, scores and output, and four numbers and a vector a row.
   func localFloats(_ problem: AttentionProblem) -> Int {
     let outputColumns = roundedUp(problem.valueDimension, to: panel)

@@ -55,7 +55,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
     }
   }
 
-  private init?(sizes: [Int], nativeExp2: Bool) {
+  package init?(sizes: [Int], nativeExp2: Bool) {
     guard sizes.count == 9 else { return nil }
     tileRows = sizes[0]
     tileKeys = sizes[1]
@@ -67,6 +67,23 @@ public struct FusedGPUTiles: Sendable, Hashable {
     prefetch = sizes[7] != 0
     scoreUnroll = sizes[8]
     self.nativeExp2 = nativeExp2
+  }
+
+  /// The sizes in the order of the table's columns from `rows` on.
+  package var sizes: [Int] {
+    [tileRows, tileKeys, groupX, groupY, oneBuffer ? 1 : 0, depth, valueKeys, prefetch ? 1 : 0, scoreUnroll]
+  }
+
+  /// Whether the kernel can be built with these sizes at all, and no product of them overflows.
+  private var isConsistent: Bool {
+    guard [tileRows, tileKeys, groupX, groupY].allSatisfy({ (1...1024).contains($0) }), tileRows % 4 == 0,
+      tileRows % groupY == 0, tileKeys % groupX == 0, (1...16).contains(scoreUnroll)
+    else { return false }
+    // A work-item has a bit for each of its scores.
+    guard tileRows / groupY * (tileKeys / groupX) <= 32 else { return false }
+    guard oneBuffer else { return depth == 0 && valueKeys == 0 }
+    return (0...1024).contains(depth) && depth % 8 == 0 && valueKeys >= 0
+      && (valueKeys == 0 || tileKeys % valueKeys == 0)
   }
 
   /// Bytes of local memory: the tile of queries, those of keys and values (each padded by four floats a row), the weights,
@@ -84,7 +101,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
 
   /// Whether a device's limits admit these tiles.
   package func fit(_ device: DeviceProfile, headDimension: Int, valueDimension: Int) -> Bool {
-    groupItems <= device.maxWorkGroupSize
+    isConsistent && groupItems <= device.maxWorkGroupSize
       && localBytes(headDimension: headDimension, valueDimension: valueDimension) <= device.localMemory
   }
 
