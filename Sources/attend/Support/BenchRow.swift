@@ -82,12 +82,3 @@ struct BenchRow: Encodable {
     ]
   }
 }
-
-extension [Double] {
-  /// The middle value; the mean of the two middle ones of an even number.
-  fileprivate var median: Double {
-    guard !isEmpty else { return 0 }
-    let sorted = sorted()
-    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2
-  }
-}
