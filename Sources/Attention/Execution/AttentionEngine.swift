@@ -190,6 +190,24 @@ public final class AttentionEngine: Sendable {
     return (results.result, seconds.withLock { $0 })
   }
 
+  /// What a call costs above its kernels, in seconds for each repetition, with its operands on the device; nil for one
+  /// that is not one block on one OpenCL device.
+  package func callOverhead(_ call: AttentionCall, repetitions: Int) throws -> [Double]? {
+    let problem = try AttentionProblem(call)
+    return try perform(problem) { plan in
+      guard plan.parts.count == 1, let part = plan.parts.first, case .kernels(let kernels) = part.work,
+        kernels.blocks.count == 1, let executor = try self.executor(part.device)
+      else { return nil }
+      return try executor.measureOverhead(
+        call, problem, kernels, into: try ResultBuffers(problem), repetitions: repetitions
+      ) { problem in
+        let again = try AttentionPlan(problem, devices: [part.device], kernel: self.kernel)
+        guard case .kernels(let kernels)? = again.parts.first?.work else { return nil }
+        return kernels
+      }
+    }
+  }
+
   /// The OpenCL device of a name, among those of the engine; nil for the reference.
   package func openCLDevice(_ identifier: String) -> Device? {
     for case .openCL(let device) in backends where device.identifier == identifier { return device }

@@ -92,6 +92,45 @@ final class OpenCLExecutor: @unchecked Sendable {
     return seconds
   }
 
+  /// What a call of one block costs above its kernels with its operands on the device, on the host's clock: checked and
+  /// planned anew, laid out, sent off and waited for, less the kernels by themselves right before; one number a
+  /// repetition.
+  func measureOverhead(
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, into results: ResultBuffers,
+    repetitions: Int, replan: (AttentionProblem) throws -> DevicePlan?
+  ) throws -> [Double] {
+    var seconds: [Double] = []
+    try withPipeline(call, problem, plan, into: results) { pipeline in
+      guard plan.blocks.count == 1, let first = plan.blocks.first else { return }
+      let resident = pipeline.begin(first)
+      try resident.enqueueUpload()
+      for repetition in 0...repetitions {
+        let start = ContinuousClock.now
+        try resident.enqueueCompute(results)
+        try queues.compute.finish()
+        let kernelsDone = ContinuousClock.now
+        let again = try AttentionProblem(call)
+        guard let plan = try replan(again) else { return }
+        let kernels = try callKernels(again, plan)
+        let block = HeadBlock(
+          call, again, plan, first, results: results, kernels: kernels, insight: try insightKernels(again, plan),
+          queues: queues, pool: pool)
+        defer {
+          queues.drain()
+          block.release()
+          pool.put(kernels.scratch)
+        }
+        try block.enqueueUpload(operandsOf: resident)
+        try block.enqueueCompute(results)
+        try queues.compute.finish()
+        let done = ContinuousClock.now
+        // The first warms up.
+        if repetition > 0 { seconds.append((done - kernelsDone - (kernelsDone - start)) / .seconds(1)) }
+      }
+    }
+    return seconds
+  }
+
   /// Hands `body` what it needs to send blocks through the device, and sees that nothing is under way when it is done
   /// or has failed: only then may the caller's memory and the buffers be used for something else.
   private func withPipeline(

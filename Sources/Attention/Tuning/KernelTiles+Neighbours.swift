@@ -13,7 +13,7 @@ extension KernelTiles {
       // compile: rows × columns × vector is kept to what 32 registers hold.
       steps.walk(3, over: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32])
       steps.walk(4, over: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64])
-      steps.walk(1, over: [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14])
+      steps.walk(1, over: [1, 2, 3, 4, 6, 8, 12])
       steps.walk(2, over: [1, 2, 3, 4])
       steps.walk(0, over: [4, 8, 16])
       let registers = 32 * max(4, device.vectorWidth)

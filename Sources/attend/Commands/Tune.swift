@@ -22,6 +22,9 @@ struct Tune: ParsableCommand {
   @Option(help: ArgumentHelp("Time spent on each candidate that has a chance, at least.", valueName: "s"))
   var minimumSeconds = 0.1
 
+  @Option(help: ArgumentHelp("Candidates tried for each class, at most.", valueName: "n"))
+  var candidates = 16
+
   @Flag(help: "Search and show, but keep nothing.")
   var dryRun = false
 
@@ -31,6 +34,9 @@ struct Tune: ParsableCommand {
   func validate() throws {
     guard minimumSeconds >= 0, minimumSeconds <= 3600 else {
       throw ValidationError("--minimum-seconds: expected 0 to 3600, found \(minimumSeconds).")
+    }
+    guard candidates >= 1, candidates <= 10_000 else {
+      throw ValidationError("--candidates: expected 1 to 10000, found \(candidates).")
     }
   }
 
@@ -69,7 +75,8 @@ struct Tune: ParsableCommand {
         Console.note("attend: \(shape.title): its class, \(tuner.problemClass), is tuned already")
         continue
       }
-      let search = TileSearch(from: tuner.start, fits: tuner.fits, time: tuner.time)
+      var search = TileSearch(from: tuner.start, fits: tuner.fits, time: tuner.time)
+      search.mostTrials = candidates
       let finding = try search.run(hints: hints + tuner.tableRows, neighbours: tuner.neighbours) { tiles, count in
         progress.show("\(shape.title) on \(info.name): candidate \(count), \(tiles)")
       }

@@ -12,6 +12,10 @@ struct BenchRunner {
 
   /// Whatever was asked for, a row ends at about this long.
   private static let longestSeconds = 30.0
+  /// Beside kernels that take longer, what a call costs is less than how much they vary.
+  private static let overheadIsLost = 1e-3
+  /// Runs for its median, at least.
+  private static let overheadRuns = 101
 
   init(_ shape: Shape, repetitions: Int, minimumSeconds: Double) throws {
     self.shape = shape
@@ -35,10 +39,13 @@ struct BenchRunner {
       _ = try engine.attention(call)
       return (ContinuousClock.now - start) / .seconds(1)
     }
+    let fastest = measured.kernelSeconds.min() ?? 0
+    let overhead =
+      fastest > Self.overheadIsLost ? nil : try engine.callOverhead(call, repetitions: max(count, Self.overheadRuns))
     let comparison = truth.compare(measured.result)
     let row = BenchRow(
       shape, problem, measured.plan, kernelSeconds: measured.kernelSeconds, endToEndSeconds: endToEnd,
-      peakBytes: measured.peakBytes, buildSeconds: buildSeconds, error: comparison.largest)
+      callOverhead: overhead?.median, peakBytes: measured.peakBytes, buildSeconds: buildSeconds, error: comparison.largest)
     return (row, comparison.isRight)
   }
 
