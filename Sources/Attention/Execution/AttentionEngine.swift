@@ -18,6 +18,7 @@ public final class AttentionEngine: Sendable {
   private let selection: DeviceSelection
   private let kernel: KernelChoice
   private let backends: [Backend]
+  private let programs: ProgramCache
   private let notice: @Sendable (String) -> Void
   private let state: Mutex<State>
 
@@ -37,10 +38,19 @@ public final class AttentionEngine: Sendable {
   ///   - notice: Told, in one line, when `.auto` passes a device over, or when tuning is ignored, and why.
   /// - Throws: ``AttentionError/noDevice(requested:available:)`` and ``AttentionError/cannotRun(device:reason:)`` for a
   ///   named device. `.auto` never throws: the CPU is always there.
-  public init(
+  public convenience init(
     device: DeviceSelection = .auto, kernel: KernelChoice = .auto, tuning: TuningStore = .standard,
     notice: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
+    try self.init(device: device, kernel: kernel, tuning: tuning, programs: .standard, notice: notice)
+  }
+
+  /// As ``init(device:kernel:tuning:notice:)``, with a place of its own for compiled kernels.
+  package init(
+    device: DeviceSelection, kernel: KernelChoice, tuning: TuningStore, programs: ProgramCache,
+    notice: @escaping @Sendable (String) -> Void
+  ) throws {
+    self.programs = programs
     selection = device
     self.kernel = kernel
     self.notice = notice
@@ -294,7 +304,7 @@ public final class AttentionEngine: Sendable {
     else { return nil }
     return try state.withLock { state in
       if let executor = state.executors[profile.identifier] { return executor }
-      let executor = try OpenCLExecutor(device)
+      let executor = try OpenCLExecutor(device, programs: programs)
       state.executors[profile.identifier] = executor
       return executor
     }

@@ -7,10 +7,12 @@ final class DeviceQueues {
   let compute: CommandQueue
   let download: CommandQueue
 
+  /// On a processor nothing is gained by overlapping: there the three are one, and no command waits for another queue's.
   init(_ context: Context) throws {
     upload = try CommandQueue(context)
-    compute = try CommandQueue(context)
-    download = try CommandQueue(context)
+    let isCPU = context.device.info.kind == .cpu
+    compute = isCPU ? upload : try CommandQueue(context)
+    download = isCPU ? upload : try CommandQueue(context)
   }
 
   /// Waits until nothing is under way, whatever became of it: memory may then be given back.
@@ -31,9 +33,9 @@ final class OpenCLExecutor: @unchecked Sendable {
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
   private var insight: [StagedKernels.Key: InsightKernels] = [:]
 
-  init(_ device: Device) throws {
+  init(_ device: Device, programs: ProgramCache) throws {
     self.device = device
-    context = try Context(device)
+    context = try Context(device, programCache: programs)
     queues = try DeviceQueues(context)
     pool = BufferPool(context)
   }

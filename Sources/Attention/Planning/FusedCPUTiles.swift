@@ -18,6 +18,17 @@ public struct FusedCPUTiles: Sendable, Hashable {
   /// Six rows of two vectors are twelve independent sums, enough to keep two multiply-add units busy, and with the two
   /// vectors of keys and a broadcast they leave one of AVX2's sixteen registers.
   package static func candidates(vectorWidth: Int) -> [FusedCPUTiles] {
+    let vector = [4, 8, 16].last { $0 <= vectorWidth } ?? 4
+    return rows.map { sizes in
+      FusedCPUTiles(
+        vector: vector, rows: sizes[0], columns: sizes[1], rowBlocks: sizes[2],
+        // Tiles of as many keys whatever the vector: their scores stay in the same cache.
+        keyPanels: max(1, sizes[3] * 8 / vector))
+    }
+  }
+
+  /// The table, read once: planning is part of every call.
+  private static let rows: [[Int]] = {
     let table = """
       rows columns rowBlocks keyPanels
       6    2       12        16
@@ -26,16 +37,10 @@ public struct FusedCPUTiles: Sendable, Hashable {
       6    2       2         2
       6    2       1         1
       """
-    let vector = [4, 8, 16].last { $0 <= vectorWidth } ?? 4
-    return table.split(separator: "\n").dropFirst().compactMap { row in
-      let sizes = row.split(separator: " ").compactMap { Int($0) }
-      guard sizes.count == 4 else { return nil }
-      return FusedCPUTiles(
-        vector: vector, rows: sizes[0], columns: sizes[1], rowBlocks: sizes[2],
-        // Tiles of as many keys whatever the vector: their scores stay in the same cache.
-        keyPanels: max(1, sizes[3] * 8 / vector))
-    }
-  }
+    return table.split(separator: "\n").dropFirst().map { row in
+      row.split(separator: " ").compactMap { Int($0) }
+    }.filter { $0.count == 4 }
+  }()
 
   init(vector: Int, rows: Int, columns: Int, rowBlocks: Int, keyPanels: Int) {
     self.vector = vector

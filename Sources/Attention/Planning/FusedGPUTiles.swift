@@ -26,6 +26,22 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
   /// less. Sizes keep to the registers and local memory of the vendors' GPUs; none has been timed on one.
   package static func candidates(vendor: DeviceVendor, headDimension: Int, valueDimension: Int) -> [FusedGPUTiles] {
+    let width = max(headDimension, valueDimension)
+    return rows.compactMap { row in
+      guard row.vendor == nil || row.vendor == vendor, row.width.map({ width <= $0 }) ?? true else { return nil }
+      return FusedGPUTiles(sizes: row.sizes, nativeExp2: vendor != .other)
+    }
+  }
+
+  /// A row of the table; nil is `any`.
+  private struct Row {
+    let vendor: DeviceVendor?
+    let width: Int?
+    let sizes: [Int]
+  }
+
+  /// The table, read once: planning is part of every call.
+  private static let rows: [Row] = {
     let table = """
       vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
       amd    32    128  16   8      32     0         0     0         1        2
@@ -45,15 +61,14 @@ public struct FusedGPUTiles: Sendable, Hashable {
       any    any   16   8    4      4      1         16    2         0        1
       any    any   4    4    1      1      1         16    1         0        1
       """
-    let width = max(headDimension, valueDimension)
     return table.split(separator: "\n").dropFirst().compactMap { row in
       let columns = row.split(separator: " ")
-      guard columns.count == 11, columns[0] == "any" || columns[0] == vendor.rawValue,
-        columns[1] == "any" || Int(columns[1]).map({ width <= $0 }) == true
-      else { return nil }
-      return FusedGPUTiles(sizes: columns.dropFirst(2).compactMap { Int($0) }, nativeExp2: vendor != .other)
+      guard columns.count == 11 else { return nil }
+      return Row(
+        vendor: DeviceVendor(rawValue: String(columns[0])), width: Int(columns[1]),
+        sizes: columns.dropFirst(2).compactMap { Int($0) })
     }
-  }
+  }()
 
   package init?(sizes: [Int], nativeExp2: Bool) {
     guard sizes.count == 9 else { return nil }

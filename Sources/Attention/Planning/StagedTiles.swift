@@ -46,6 +46,18 @@ public struct StagedTiles: Sendable, Hashable {
   ///
   /// To tune for a device, add a row; the first that fits is taken. Rows × columns:
   package static func candidates(for deviceClass: DeviceProfile.DeviceClass) -> [StagedTiles] {
+    switch deviceClass {
+    case .gpu: gpuRows
+    case .cpu: cpuRows
+    case .reference: []
+    }
+  }
+
+  // The tables, read once: planning is part of every call.
+  private static let gpuRows = rows(.gpu)
+  private static let cpuRows = rows(.cpu)
+
+  private static func rows(_ deviceClass: DeviceProfile.DeviceClass) -> [StagedTiles] {
     let table: String =
       switch deviceClass {
       case .gpu:

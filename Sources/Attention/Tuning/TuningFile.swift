@@ -93,11 +93,14 @@ extension TuningFile {
     }
     let rest = lines.dropFirst(1 + identity.count)
     guard let last = rest.last, last == "end \(rest.count - 1)" else {
-      throw Damage(reason: "found '\(rest.last?.prefix(40) ?? "")' as its last line, expected 'end \(max(0, rest.count - 1))'")
+      let expected = "end \(max(0, rest.count - 1))"
+      throw Damage(reason: "found '\(rest.last?.prefix(40) ?? "")' as its last line, expected '\(expected)'")
     }
     for line in rest.dropLast() {
       guard let row = Row(line) else {
-        throw Damage(reason: "found '\(line.prefix(80))', expected a family, kernels, a type, D, Dv, a mask, lengths, a ratio and sizes")
+        throw Damage(
+          reason: "found '\(line.prefix(80))', expected a family, kernels, a type, D, Dv, a mask, lengths, a ratio "
+            + "and sizes")
       }
       add(row)
     }

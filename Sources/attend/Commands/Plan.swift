@@ -4,7 +4,8 @@ import Attention
 struct Plan: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what would be done with a problem, without doing it.",
-    discussion: "Device, kernels, tiles and where they are from, the split of heads and queries, and bytes of device memory.")
+    discussion:
+      "Device, kernels, tiles and where they are from, the split of heads and queries, and bytes of device memory.")
 
   @OptionGroup var shapes: ShapeOptions
   @OptionGroup var device: DeviceOption

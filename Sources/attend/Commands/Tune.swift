@@ -53,8 +53,9 @@ struct Tune: ParsableCommand {
           "there is no place to keep what is found (ATTENTION_TUNING or ATTENTION_CACHE is off, or there is no home "
             + "folder): expected one, or --dry-run")
       }
+      // Most candidates are never used again, and some drivers take as long again to hand a program out for keeping.
       let engine = try AttentionEngine(
-        device: .named([profile.identifier]), kernel: kernel.kernel, tuning: .none
+        device: .named([profile.identifier]), kernel: kernel.kernel, tuning: .none, programs: .none
       ) { Console.note("attend: \($0)") }
       try tune(shapes, on: engine, found.info)
     }

@@ -41,11 +41,13 @@ struct BenchRunner {
     }
     let fastest = measured.kernelSeconds.min() ?? 0
     let overhead =
-      fastest > Self.overheadIsLost ? nil : try engine.callOverhead(call, repetitions: max(count, Self.overheadRuns))
+      fastest > Self.overheadIsLost
+      ? nil : try engine.callOverhead(call, repetitions: max(count, Self.overheadRuns))
     let comparison = truth.compare(measured.result)
     let row = BenchRow(
       shape, problem, measured.plan, kernelSeconds: measured.kernelSeconds, endToEndSeconds: endToEnd,
-      callOverhead: overhead?.median, peakBytes: measured.peakBytes, buildSeconds: buildSeconds, error: comparison.largest)
+      callOverhead: overhead?.median, peakBytes: measured.peakBytes, buildSeconds: buildSeconds,
+      error: comparison.largest)
     return (row, comparison.isRight)
   }
 
