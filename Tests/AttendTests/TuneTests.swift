@@ -69,7 +69,8 @@ struct TuneTests {
     let plan = try Command(Self.plan, environment: environment)
     #expect(try source(plan) == "tuned")
     #expect(plan.errors.isEmpty)
-    #expect(try Command(Array(Self.plan.filter { $0 != "--json" }), environment: environment).output.contains(", tuned\n"))
+    let words = try Command(Self.plan.filter { $0 != "--json" }, environment: environment)
+    #expect(words.output.contains(", tuned\n"))
     for variable in ["ATTENTION_TUNING", "ATTENTION_CACHE"] {
       let off = try Command(Self.plan, environment: environment.merging([variable: "off"]) { $1 })
       #expect(try source(off) == "table", "\(variable)")

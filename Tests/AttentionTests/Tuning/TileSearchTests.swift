@@ -30,7 +30,9 @@ struct TileSearchTests {
     return search
   }
 
-  static let byTime: (KernelTiles, KernelTiles) -> TileTiming = { .ratio(seconds($0) / seconds($1)) }
+  static func byTime(_ tiles: KernelTiles, _ others: KernelTiles) -> TileTiming {
+    .ratio(seconds(tiles) / seconds(others))
+  }
 
   @Test("come to the best there is, and say by how much it is better")
   func best() throws {
@@ -62,7 +64,7 @@ struct TileSearchTests {
       #expect(found.tiles != best)
       #expect(found.ratio < 1)
       let trial = try #require(found.trials.first)
-      #expect(trial == TileTrial(tiles: best, timing: timing, ratio: nil, isBest: false))
+      #expect(trial.tiles == best && trial.timing == timing && trial.ratio == nil && !trial.isBest)
     }
   }
 
