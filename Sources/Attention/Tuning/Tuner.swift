@@ -35,10 +35,10 @@ package struct Tuner {
   /// The tiles that are used without tuning.
   package let start: KernelTiles
 
-  /// Turns of each: an odd number, for the median, and no more than this many.
+  /// Turns of each.
   private static let leastTurns = 3
   private static let mostTurns = 51
-  /// A candidate that is slower than this at its first turn gets no other.
+  /// A candidate that is slower than this at both of its first turns gets no other.
   private static let hopeless = 1.25
   /// What a turn should last: shorter ones measure the clock.
   private static let turnSeconds = 0.005
@@ -104,12 +104,10 @@ package struct Tuner {
       let theirs = try seconds(others, repetitions)
       let own = try seconds(tiles, repetitions)
       guard theirs > 0, own > 0 else { return .unusable("the clock is too coarse for the call") }
-      if ratios.isEmpty {
-        if own > Self.hopeless * theirs { return .ratio(own / theirs) }
-        repetitions = max(1, min(1000, Int(Self.turnSeconds / own)))
-      }
       ratios.append(own / theirs)
       spent += own * Double(repetitions)
+      if ratios.count == 2, let best = ratios.min(), best > Self.hopeless { return .ratio(best) }
+      repetitions = max(1, min(1000, Int(Self.turnSeconds / own)))
     } while ratios.count < Self.mostTurns && (ratios.count < Self.leastTurns || spent < minimumSeconds)
     return .ratio(ratios.median)
   }
