@@ -69,9 +69,10 @@ package struct Tuner {
     problemClass = ProblemClass(measured.problem, start.family)
   }
 
-  /// The rows of the table that have a chance, to be tried before the search takes steps of its own.
+  /// The first rows of the table, to be tried before the search takes steps of its own. (The last are for devices with
+  /// little of everything.)
   package var tableRows: [KernelTiles] {
-    KernelTiles.candidates(for: measured.problem, on: device, kernel: kernel).filter(fits)
+    Array(KernelTiles.candidates(for: measured.problem, on: device, kernel: kernel).filter(fits).prefix(4))
   }
 
   package func neighbours(_ tiles: KernelTiles) -> [KernelTiles] { tiles.neighbours(on: device) }

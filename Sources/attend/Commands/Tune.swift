@@ -23,7 +23,7 @@ struct Tune: ParsableCommand {
   var minimumSeconds = 0.1
 
   @Option(help: ArgumentHelp("Candidates tried for each class, at most.", valueName: "n"))
-  var candidates = 16
+  var candidates = 12
 
   @Flag(help: "Search and show, but keep nothing.")
   var dryRun = false
