@@ -10,7 +10,7 @@ struct Tune: ParsableCommand {
       timed against their neighbours, in turn, as long as that gains; a candidate whose result is wrong is rejected. What \
       is found is kept beside the compiled kernels, for this device and driver, as soon as its class is finished, and \
       'attend plan' says where it is used. With no shape options: f32 and f16, dimensions 64 and 128, causal and not, \
-      512 and 2048 long, which takes a few minutes.
+      512 and 2048 long, which takes a few minutes. Several devices are tuned one after the other.
       Classes of length are: at most 16 queries; more, and at most 1024 keys; more keys. ATTENTION_TUNING=off leaves what \
       was found out of account; ATTENTION_CACHE=off too. With other tiles the last bits of a result may differ.
       """)
