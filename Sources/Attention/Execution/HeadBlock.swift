@@ -24,8 +24,6 @@ final class HeadBlock {
   private var logSumExpElements = 0
 
   private var buffers: BlockBuffers?
-  /// Whether the buffers of the operands and results are another block's.
-  private var sharesBuffers = false
   private var pass: (any BlockPass)?
   private var uploaded: Event?
   private var computed: Event?
@@ -114,29 +112,26 @@ final class HeadBlock {
     }
   }
 
-  /// Starts bringing the operands to the device; those of a block of the same heads are there, and need not be brought.
+  /// Starts bringing the operands to the device; those of a block of the same heads, where one is given, are there.
   func enqueueUpload(operandsOf resident: HeadBlock? = nil) throws {
     let size = problem.elementType.byteCount
-    let shared = resident?.buffers
-    sharesBuffers = shared != nil
-    let buffers =
-      try shared
-      ?? BlockBuffers(
-        all: try pool.take(
-          records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
-          outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
+    let buffers = BlockBuffers(
+      all: try pool.take(
+        records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
+        outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
     self.buffers = buffers
     try insight?.allocate()
-    staging.append(try queues.upload.enqueueWrite(records, to: buffers.heads))
+    let operands = resident?.buffers ?? buffers
+    staging.append(try queues.upload.enqueueWrite(records, to: operands.heads))
     pass = try kernels.makePass(
       BlockContents(
         call: call, problem: problem, block: block, records: records, maskPlanes: maskPlanes, queues: queues,
-        buffers: buffers, insight: insight))
-    if !sharesBuffers {
-      for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
-        if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
-      }
-      if let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) { staging.append(storage) }
+        buffers: operands, insight: insight))
+    for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] where resident == nil {
+      if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
+    }
+    if resident == nil, let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) {
+      staging.append(storage)
     }
     uploaded = try queues.upload.enqueueMarker()
     try queues.upload.flush()
@@ -179,7 +174,7 @@ final class HeadBlock {
     gathered = []
     staging = []
     insight?.release()
-    if let buffers { pool.put((sharesBuffers ? [] : buffers.all) + (pass?.buffers ?? [])) }
+    if let buffers { pool.put(buffers.all + (pass?.buffers ?? [])) }
     buffers = nil
     pass = nil
   }
