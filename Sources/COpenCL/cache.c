@@ -1,4 +1,4 @@
-// Built programs on disk. A file <key in hex>.clbin is
+// Built programs on disk, and short texts beside them. A file <key in hex>.clbin is
 //
 //   bytes 0…7    magic
 //         8…11   ATTENTION_CACHE_VERSION, little endian
@@ -24,8 +24,9 @@ enum { HEADER_SIZE = 52, NAME_SIZE = 64 + sizeof(".clbin") };
 
 static const unsigned char magic[8] = {'A', 'T', 'T', 'N', 'C', 'L', 'B', '\n'};
 
-/// No driver's binary of these kernels comes near it; a longer file is not one of ours.
+/// No driver's binary of these kernels comes near it; a longer file is not one of ours. Nor is a longer text.
 static const size_t largest_payload = (size_t)256 << 20;
+static const size_t largest_text = (size_t)1 << 20;
 
 // MARK: Where
 
@@ -62,11 +63,20 @@ static void make_directories(char *path) {
   (void)mkdir(path, 0700);
 }
 
-/// A descriptor of the directory if it is a real one that only this user can write, else -1.
+/// Whether a file or directory can be written by this user alone.
+static bool is_own(const struct stat *facts) {
+  return facts->st_uid == geteuid() && (facts->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/// A descriptor of the directory if it is a real one that only this user can write, else -1; errno is ENOENT where there
+/// is none at all.
 static int open_directory(const char *directory, bool create) {
   char path[PATH_MAX];
   size_t length = strlen(directory);
-  if (length == 0 || length >= sizeof path) return -1;
+  if (length == 0 || length >= sizeof path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
   memcpy(path, directory, length + 1);
   // With a slash at its end a link would be followed in spite of O_NOFOLLOW.
   while (length > 1 && path[length - 1] == '/') path[--length] = '\0';
@@ -75,11 +85,23 @@ static int open_directory(const char *directory, bool create) {
   int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return -1;
   struct stat facts;
-  if (fstat(descriptor, &facts) != 0 || !S_ISDIR(facts.st_mode) || facts.st_uid != geteuid() ||
-      (facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+  if (fstat(descriptor, &facts) != 0 || !S_ISDIR(facts.st_mode) || !is_own(&facts)) {
     close(descriptor);
+    errno = EACCES;
     return -1;
   }
+  return descriptor;
+}
+
+/// A descriptor of a file to be read, or -1; errno is ENOENT where there is none.
+static int open_file(const char *directory, const char *name) {
+  int parent = open_directory(directory, false);
+  if (parent < 0) return -1;
+  // O_NONBLOCK: opening a pipe that somebody put there must not hang.
+  int descriptor = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+  int error = errno;
+  close(parent);
+  errno = error;
   return descriptor;
 }
 
@@ -126,10 +148,7 @@ static bool write_all(int descriptor, const unsigned char *bytes, size_t length)
 /// The payload of an open file, or NULL if anything about the file is off.
 static unsigned char *read_payload(int descriptor, size_t *length) {
   struct stat facts;
-  if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != geteuid() ||
-      (facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return NULL;
-  }
+  if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode) || !is_own(&facts)) return NULL;
   if (facts.st_size <= HEADER_SIZE || (uintmax_t)facts.st_size - HEADER_SIZE > largest_payload) return NULL;
 
   size_t payload_length = (size_t)facts.st_size - HEADER_SIZE;
@@ -149,18 +168,48 @@ static unsigned char *read_payload(int descriptor, size_t *length) {
 }
 
 unsigned char *attention_cache_read(const char *directory, const unsigned char key[32], size_t *length) {
-  int parent = open_directory(directory, false);
-  if (parent < 0) return NULL;
   char name[NAME_SIZE];
   file_name(key, name);
-  // O_NONBLOCK: opening a pipe that somebody put there must not hang.
-  int descriptor = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-  close(parent);
+  int descriptor = open_file(directory, name);
   if (descriptor < 0) return NULL;
   unsigned char *payload = read_payload(descriptor, length);
   close(descriptor);
   return payload;
 }
+
+unsigned char *attention_cache_read_text(const char *directory, const char *name, size_t *length,
+                                         const char **reason) {
+  *reason = NULL;
+  *length = 0;
+  int descriptor = open_file(directory, name);
+  if (descriptor < 0) {
+    if (errno != ENOENT) *reason = "it cannot be opened, or others may write its folder";
+    return NULL;
+  }
+  struct stat facts;
+  unsigned char *text = NULL;
+  if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    *reason = "it is no regular file";
+  } else if (!is_own(&facts)) {
+    *reason = "others may write it";
+  } else if ((uintmax_t)facts.st_size > largest_text) {
+    *reason = "it is longer than 1 MiB";
+  } else {
+    // (One byte more: an empty text is a text.)
+    text = malloc((size_t)facts.st_size + 1);
+    if (text != NULL && read_all(descriptor, text, (size_t)facts.st_size)) {
+      *length = (size_t)facts.st_size;
+    } else {
+      free(text);
+      text = NULL;
+      *reason = "it cannot be read";
+    }
+  }
+  close(descriptor);
+  return text;
+}
+
+void attention_cache_text_free(unsigned char *text) { free(text); }
 
 // MARK: Writing
 
@@ -175,22 +224,18 @@ static int create_temporary(int parent, char *name, size_t size) {
   return -1;
 }
 
-bool attention_cache_write(const char *directory, const unsigned char key[32], const unsigned char *payload,
-                           size_t length) {
-  if (length == 0 || length > largest_payload) return false;
+/// Makes the file `name` of a header and a payload: whole under its name, or not at all.
+static bool write_file(const char *directory, const char *name, const unsigned char *header, size_t header_size,
+                       const unsigned char *payload, size_t length) {
   int parent = open_directory(directory, true);
   if (parent < 0) return false;
-
-  char name[NAME_SIZE], temporary[64];
-  file_name(key, name);
+  char temporary[64];
   int descriptor = create_temporary(parent, temporary, sizeof temporary);
   if (descriptor < 0) {
     close(parent);
     return false;
   }
-  unsigned char header[HEADER_SIZE];
-  make_header(header, payload, length);
-  bool written = write_all(descriptor, header, sizeof header) && write_all(descriptor, payload, length) &&
+  bool written = write_all(descriptor, header, header_size) && write_all(descriptor, payload, length) &&
                  fsync(descriptor) == 0;
   // Some file systems only tell on close that the disk is full.
   written = close(descriptor) == 0 && written;
@@ -198,4 +243,18 @@ bool attention_cache_write(const char *directory, const unsigned char key[32], c
   if (!written) (void)unlinkat(parent, temporary, 0);
   close(parent);
   return written;
+}
+
+bool attention_cache_write(const char *directory, const unsigned char key[32], const unsigned char *payload,
+                           size_t length) {
+  if (length == 0 || length > largest_payload) return false;
+  char name[NAME_SIZE];
+  file_name(key, name);
+  unsigned char header[HEADER_SIZE];
+  make_header(header, payload, length);
+  return write_file(directory, name, header, sizeof header, payload, length);
+}
+
+bool attention_cache_write_text(const char *directory, const char *name, const unsigned char *text, size_t length) {
+  return length <= largest_text && write_file(directory, name, NULL, 0, text, length);
 }

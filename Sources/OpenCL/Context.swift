@@ -7,13 +7,17 @@ public final class Context: @unchecked Sendable {
   /// The context's only device.
   public let device: Device
 
+  /// Where its programs are looked for and kept.
+  public let programCache: ProgramCache
+
   let handle: Handle<HandleKind.Context>
 
   /// Opens a device.
   ///
+  /// - Parameter programCache: Where its programs are looked for and kept.
   /// - Throws: `OpenCLError`; with `.invalidDevice` if the device is older than OpenCL 1.2, because calling newer
   ///   functions of its driver would crash.
-  public init(_ device: Device) throws(OpenCLError) {
+  public init(_ device: Device, programCache: ProgramCache = .standard) throws(OpenCLError) {
     let call = "clCreateContext"
     guard device.info.supportsOpenCL12 else {
       throw OpenCLError(
@@ -27,6 +31,7 @@ public final class Context: @unchecked Sendable {
     var status: cl_int = 0
     let raw = clCreateContext(properties, 1, &identifier, nil, nil, &status)
     self.device = device
+    self.programCache = programCache
     self.handle = Handle(raw: try created(raw, status, call, device: device))
   }
 

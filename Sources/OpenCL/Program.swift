@@ -20,17 +20,23 @@ public final class Program: @unchecked Sendable {
 
   let handle: Handle<HandleKind.Program>
 
-  /// Builds files of Kernels/, one after the other, and then a text.
+  /// Builds files of Kernels/, one after the other, and then a text, or takes them from the context's cache.
   ///
   /// - Parameters:
   ///   - sources: names without ".cl", in the order in which the compiler is to see them.
   ///   - text: OpenCL C that follows them; messages call it "text.cl".
   ///   - options: of the compiler, such as "-D TILE=8 -cl-mad-enable".
-  ///   - cache: where the built program is looked for and kept.
   /// - Throws: `OpenCLError`; `isBuildFailure` with the compiler's log if the program does not compile,
   ///   `.invalidValue` if there is no source of a name or nothing to build.
+  public convenience init(
+    _ context: Context, sources: [String], text: String? = nil, options: String = ""
+  ) throws(OpenCLError) {
+    try self.init(context, sources: sources, text: text, options: options, cache: context.programCache)
+  }
+
+  /// As ``init(_:sources:text:options:)``, with a cache of its own.
   public init(
-    _ context: Context, sources: [String], text: String? = nil, options: String = "", cache: ProgramCache = .standard
+    _ context: Context, sources: [String], text: String? = nil, options: String = "", cache: ProgramCache
   ) throws(OpenCLError) {
     var parts: [UnsafePointer<attention_source>?] = []
     for name in sources {

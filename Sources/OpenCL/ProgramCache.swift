@@ -31,3 +31,32 @@ public enum ProgramCache: Sendable, Hashable {
     return String(decoding: characters.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 }
+
+extension ProgramCache {
+  /// Why a file that is there is not read.
+  package struct UnusableFile: Error {
+    package let reason: String
+  }
+
+  /// A text kept beside the programs; nil where there is none, or no cache.
+  ///
+  /// - Throws: `UnusableFile` for something that is no file of this user's alone.
+  package func text(named name: String) throws(UnusableFile) -> String? {
+    guard let path else { return nil }
+    var length = 0
+    var reason: UnsafePointer<CChar>?
+    guard let bytes = attention_cache_read_text(path, name, &length, &reason) else {
+      guard let reason else { return nil }
+      throw UnusableFile(reason: String(cString: reason))
+    }
+    defer { attention_cache_text_free(bytes) }
+    return String(decoding: UnsafeBufferPointer(start: bytes, count: length), as: UTF8.self)
+  }
+
+  /// Keeps a text beside the programs, in one step; whether that worked. Without a cache it does not.
+  package func write(_ text: String, named name: String) -> Bool {
+    guard let path else { return false }
+    let bytes = Array(text.utf8)
+    return attention_cache_write_text(path, name, bytes, bytes.count)
+  }
+}

@@ -8,10 +8,11 @@ struct Attend: ParsableCommand {
     abstract: "Multi-head attention on OpenCL devices and the CPU.",
     discussion: """
       Exit status: 0 success, 1 a check failed, 2 wrong usage or bad input, 3 no device can do it.
-      ATTENTION_DEVICE sets the default of --device; ATTENTION_CACHE=off keeps no compiled kernels on disk.
+      ATTENTION_DEVICE sets the default of --device; ATTENTION_CACHE=off keeps no compiled kernels on disk; \
+      ATTENTION_TUNING=off leaves out of account what 'attend tune' found.
       """,
     version: "attend \(version)",
-    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self])
+    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self, Tune.self])
 
   static let version = "0.1.0"
 

@@ -34,6 +34,7 @@ struct Command {
     var variables = ProcessInfo.processInfo.environment
     // What the person who runs the tests has set must not decide them.
     variables["ATTENTION_DEVICE"] = nil
+    variables["ATTENTION_TUNING"] = "off"
     for (name, value) in environment { variables[name] = value }
     process.environment = variables
     if let directory { process.currentDirectoryURL = directory }

@@ -55,7 +55,7 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
   package func engine() throws -> AttentionEngine {
     try Self.engines.withLock { engines in
       if let engine = engines[self] { return engine }
-      let engine = try AttentionEngine(device: .named([name]), kernel: kernel)
+      let engine = try AttentionEngine(device: .named([name]), kernel: kernel, tuning: .none)
       engines[self] = engine
       return engine
     }

@@ -18,6 +18,7 @@ public final class AttentionEngine: Sendable {
   private let selection: DeviceSelection
   private let kernel: KernelChoice
   private let backends: [Backend]
+  private let programs: ProgramCache
   private let notice: @Sendable (String) -> Void
   private let state: Mutex<State>
 
@@ -33,13 +34,23 @@ public final class AttentionEngine: Sendable {
   /// - Parameters:
   ///   - device: The devices to use. Under `.auto`, one that cannot do a call is passed over for the next.
   ///   - kernel: The kernels to use.
-  ///   - notice: Told, in one line, when `.auto` passes a device over, and why.
+  ///   - tuning: Where tiles that were tuned for the devices are found; read here, once.
+  ///   - notice: Told, in one line, when `.auto` passes a device over, or when tuning is ignored, and why.
   /// - Throws: ``AttentionError/noDevice(requested:available:)`` and ``AttentionError/cannotRun(device:reason:)`` for a
   ///   named device. `.auto` never throws: the CPU is always there.
-  public init(
-    device: DeviceSelection = .auto, kernel: KernelChoice = .auto,
+  public convenience init(
+    device: DeviceSelection = .auto, kernel: KernelChoice = .auto, tuning: TuningStore = .standard,
     notice: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
+    try self.init(device: device, kernel: kernel, tuning: tuning, programs: .standard, notice: notice)
+  }
+
+  /// As ``init(device:kernel:tuning:notice:)``, with a place of its own for compiled kernels.
+  package init(
+    device: DeviceSelection, kernel: KernelChoice, tuning: TuningStore, programs: ProgramCache,
+    notice: @escaping @Sendable (String) -> Void
+  ) throws {
+    self.programs = programs
     selection = device
     self.kernel = kernel
     self.notice = notice
@@ -57,7 +68,15 @@ public final class AttentionEngine: Sendable {
       backends = found
       if found.count == 1 { notice("no OpenCL device; falling back to the CPU") }
     }
-    devices = backends.map(\.profile)
+    devices = backends.map { backend in
+      var profile = backend.profile
+      if case .openCL(let device) = backend {
+        let (table, problem) = tuning.table(of: device.info)
+        profile.tuning = table
+        if let problem { notice(problem) }
+      }
+      return profile
+    }
     state = Mutex(State(profiles: devices))
   }
 
@@ -147,31 +166,62 @@ public final class AttentionEngine: Sendable {
   package func measure(
     _ call: AttentionCall, repetitions: Int
   ) throws -> (plan: AttentionPlan, result: AttentionResult, kernelSeconds: [Double], peakBytes: Int) {
+    try perform(try AttentionProblem(call)) { plan in
+      for part in plan.parts { try self.executor(part.device)?.resetPeak() }
+      let measured = try self.measure(call, following: plan, repetitions: repetitions)
+      let peak = try plan.parts.map { try self.executor($0.device)?.peakBytes ?? 0 }.reduce(0, +)
+      return (plan, measured.result, measured.kernelSeconds, peak)
+    }
+  }
+
+  /// The same for a plan that was made elsewhere.
+  package func measure(
+    _ call: AttentionCall, following plan: AttentionPlan, repetitions: Int
+  ) throws -> (result: AttentionResult, kernelSeconds: [Double]) {
+    let problem = try AttentionProblem(call)
+    let results = try ResultBuffers(problem)
+    let seconds = Mutex(Array(repeating: 0.0, count: repetitions))
+    try Self.concurrently(plan.parts) { part in
+      let own: [Double]
+      switch part.work {
+      case .kernels(let kernels):
+        guard let executor = try self.executor(part.device) else { return }
+        own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
+      case .reference:
+        own = (0..<repetitions).map { _ in
+          let start = ContinuousClock.now
+          ReferenceAttention.compute(call, problem, heads: part.heads, into: results)
+          return (ContinuousClock.now - start) / .seconds(1)
+        }
+      }
+      // Devices work side by side: the slowest decides.
+      seconds.withLock { $0 = zip($0, own).map(max) }
+    }
+    return (results.result, seconds.withLock { $0 })
+  }
+
+  /// What a call costs above its kernels, in seconds for each repetition, with its operands on the device; nil for one
+  /// that is not one block on one OpenCL device.
+  package func callOverhead(_ call: AttentionCall, repetitions: Int) throws -> [Double]? {
     let problem = try AttentionProblem(call)
     return try perform(problem) { plan in
-      let results = try ResultBuffers(problem)
-      let parts = plan.parts
-      for part in parts { try self.executor(part.device)?.resetPeak() }
-      let seconds = Mutex(Array(repeating: 0.0, count: repetitions))
-      try Self.concurrently(parts) { part in
-        let own: [Double]
-        switch part.work {
-        case .kernels(let kernels):
-          guard let executor = try self.executor(part.device) else { return }
-          own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
-        case .reference:
-          own = (0..<repetitions).map { _ in
-            let start = ContinuousClock.now
-            ReferenceAttention.compute(call, problem, heads: part.heads, into: results)
-            return (ContinuousClock.now - start) / .seconds(1)
-          }
-        }
-        // Devices work side by side: the slowest decides.
-        seconds.withLock { $0 = zip($0, own).map(max) }
+      guard plan.parts.count == 1, let part = plan.parts.first, case .kernels(let kernels) = part.work,
+        kernels.blocks.count == 1, let executor = try self.executor(part.device)
+      else { return nil }
+      return try executor.measureOverhead(
+        call, problem, kernels, into: try ResultBuffers(problem), repetitions: repetitions
+      ) { problem in
+        let again = try AttentionPlan(problem, devices: [part.device], kernel: self.kernel)
+        guard case .kernels(let kernels)? = again.parts.first?.work else { return nil }
+        return kernels
       }
-      let peak = try parts.map { try self.executor($0.device)?.peakBytes ?? 0 }.reduce(0, +)
-      return (plan, results.result, seconds.withLock { $0 }, peak)
     }
+  }
+
+  /// The OpenCL device of a name, among those of the engine; nil for the reference.
+  package func openCLDevice(_ identifier: String) -> Device? {
+    for case .openCL(let device) in backends where device.identifier == identifier { return device }
+    return nil
   }
 
   // MARK: Devices
@@ -254,7 +304,7 @@ public final class AttentionEngine: Sendable {
     else { return nil }
     return try state.withLock { state in
       if let executor = state.executors[profile.identifier] { return executor }
-      let executor = try OpenCLExecutor(device)
+      let executor = try OpenCLExecutor(device, programs: programs)
       state.executors[profile.identifier] = executor
       return executor
     }

@@ -112,8 +112,8 @@ final class HeadBlock {
     }
   }
 
-  /// Starts bringing the operands to the device.
-  func enqueueUpload() throws {
+  /// Starts bringing the operands to the device; those of a block of the same heads, where one is given, are there.
+  func enqueueUpload(operandsOf resident: HeadBlock? = nil) throws {
     let size = problem.elementType.byteCount
     let buffers = BlockBuffers(
       all: try pool.take(
@@ -121,15 +121,18 @@ final class HeadBlock {
         outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
     self.buffers = buffers
     try insight?.allocate()
-    staging.append(try queues.upload.enqueueWrite(records, to: buffers.heads))
+    let operands = resident?.buffers ?? buffers
+    staging.append(try queues.upload.enqueueWrite(records, to: operands.heads))
     pass = try kernels.makePass(
       BlockContents(
         call: call, problem: problem, block: block, records: records, maskPlanes: maskPlanes, queues: queues,
-        buffers: buffers, insight: insight))
-    for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] {
+        buffers: operands, insight: insight))
+    for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] where resident == nil {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
     }
-    if let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) { staging.append(storage) }
+    if resident == nil, let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) {
+      staging.append(storage)
+    }
     uploaded = try queues.upload.enqueueMarker()
     try queues.upload.flush()
   }

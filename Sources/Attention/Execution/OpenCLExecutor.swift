@@ -7,10 +7,12 @@ final class DeviceQueues {
   let compute: CommandQueue
   let download: CommandQueue
 
+  /// On a processor nothing is gained by overlapping: there the three are one, and no command waits for another queue's.
   init(_ context: Context) throws {
     upload = try CommandQueue(context)
-    compute = try CommandQueue(context)
-    download = try CommandQueue(context)
+    let isCPU = context.device.info.kind == .cpu
+    compute = isCPU ? upload : try CommandQueue(context)
+    download = isCPU ? upload : try CommandQueue(context)
   }
 
   /// Waits until nothing is under way, whatever became of it: memory may then be given back.
@@ -31,9 +33,9 @@ final class OpenCLExecutor: @unchecked Sendable {
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
   private var insight: [StagedKernels.Key: InsightKernels] = [:]
 
-  init(_ device: Device) throws {
+  init(_ device: Device, programs: ProgramCache) throws {
     self.device = device
-    context = try Context(device)
+    context = try Context(device, programCache: programs)
     queues = try DeviceQueues(context)
     pool = BufferPool(context)
   }
@@ -87,6 +89,45 @@ final class OpenCLExecutor: @unchecked Sendable {
         }
         try block.enqueueDownload(results)
         _ = try pipeline.finishFirst()
+      }
+    }
+    return seconds
+  }
+
+  /// What a call of one block costs above its kernels with its operands on the device, on the host's clock: checked and
+  /// planned anew, laid out, sent off and waited for, less the kernels by themselves right before; one number a
+  /// repetition.
+  func measureOverhead(
+    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, into results: ResultBuffers,
+    repetitions: Int, replan: (AttentionProblem) throws -> DevicePlan?
+  ) throws -> [Double] {
+    var seconds: [Double] = []
+    try withPipeline(call, problem, plan, into: results) { pipeline in
+      guard plan.blocks.count == 1, let first = plan.blocks.first else { return }
+      let resident = pipeline.begin(first)
+      try resident.enqueueUpload()
+      for repetition in 0...repetitions {
+        let start = ContinuousClock.now
+        try resident.enqueueCompute(results)
+        try queues.compute.finish()
+        let kernelsDone = ContinuousClock.now
+        let again = try AttentionProblem(call)
+        guard let plan = try replan(again) else { return }
+        let kernels = try callKernels(again, plan)
+        let block = HeadBlock(
+          call, again, plan, first, results: results, kernels: kernels, insight: try insightKernels(again, plan),
+          queues: queues, pool: pool)
+        defer {
+          queues.drain()
+          block.release()
+          pool.put(kernels.scratch)
+        }
+        try block.enqueueUpload(operandsOf: resident)
+        try block.enqueueCompute(results)
+        try queues.compute.finish()
+        let done = ContinuousClock.now
+        // The first warms up.
+        if repetition > 0 { seconds.append((done - kernelsDone - (kernelsDone - start)) / .seconds(1)) }
       }
     }
     return seconds

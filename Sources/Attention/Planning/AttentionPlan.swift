@@ -59,6 +59,8 @@ public struct DevicePlan: Sendable, Equatable {
   }
 
   public let tiles: KernelTiles
+  /// Whether the tiles are what `attend tune` found on the device, and not a row of the table.
+  public let tilesAreTuned: Bool
   /// The tiles of the products that find the most attended keys and the attention received; nil where neither is asked for.
   public let insightTiles: StagedTiles?
   /// Whether rows begin at multiples of four elements, which allows whole-vector loads.

@@ -34,6 +34,9 @@ public struct DeviceProfile: Sendable, Equatable {
   /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
   public var hostUnifiedMemory: Bool
 
+  /// Tiles that were found best on this device.
+  package var tuning = TuningTable()
+
   /// Tiles that a kernel turned out to be too large for on this device, once it was built.
   package var rejectedTiles: [KernelTiles] = []
 

@@ -18,6 +18,17 @@ public struct FusedCPUTiles: Sendable, Hashable {
   /// Six rows of two vectors are twelve independent sums, enough to keep two multiply-add units busy, and with the two
   /// vectors of keys and a broadcast they leave one of AVX2's sixteen registers.
   package static func candidates(vectorWidth: Int) -> [FusedCPUTiles] {
+    let vector = [4, 8, 16].last { $0 <= vectorWidth } ?? 4
+    return rows.map { sizes in
+      FusedCPUTiles(
+        vector: vector, rows: sizes[0], columns: sizes[1], rowBlocks: sizes[2],
+        // Tiles of as many keys whatever the vector: their scores stay in the same cache.
+        keyPanels: max(1, sizes[3] * 8 / vector))
+    }
+  }
+
+  /// The table, read once: planning is part of every call.
+  private static let rows: [[Int]] = {
     let table = """
       rows columns rowBlocks keyPanels
       6    2       12        16
@@ -26,16 +37,10 @@ public struct FusedCPUTiles: Sendable, Hashable {
       6    2       2         2
       6    2       1         1
       """
-    let vector = [4, 8, 16].last { $0 <= vectorWidth } ?? 4
-    return table.split(separator: "\n").dropFirst().compactMap { row in
-      let sizes = row.split(separator: " ").compactMap { Int($0) }
-      guard sizes.count == 4 else { return nil }
-      return FusedCPUTiles(
-        vector: vector, rows: sizes[0], columns: sizes[1], rowBlocks: sizes[2],
-        // Tiles of as many keys whatever the vector: their scores stay in the same cache.
-        keyPanels: max(1, sizes[3] * 8 / vector))
-    }
-  }
+    return table.split(separator: "\n").dropFirst().map { row in
+      row.split(separator: " ").compactMap { Int($0) }
+    }.filter { $0.count == 4 }
+  }()
 
   init(vector: Int, rows: Int, columns: Int, rowBlocks: Int, keyPanels: Int) {
     self.vector = vector
@@ -43,6 +48,25 @@ public struct FusedCPUTiles: Sendable, Hashable {
     self.columns = columns
     self.rowBlocks = rowBlocks
     self.keyPanels = keyPanels
+  }
+
+  /// The sizes in the order of `vector` and the columns of the table.
+  package var sizes: [Int] { [vector, rows, columns, rowBlocks, keyPanels] }
+
+  package init?(sizes: [Int]) {
+    guard sizes.count == 5 else { return nil }
+    self.init(vector: sizes[0], rows: sizes[1], columns: sizes[2], rowBlocks: sizes[3], keyPanels: sizes[4])
+  }
+
+  /// Whether the kernels can be built with these sizes at all, and no product of them overflows.
+  private var isConsistent: Bool {
+    [4, 8, 16].contains(vector) && (1...16).contains(rows) && (1...8).contains(columns)
+      && (1...256).contains(rowBlocks) && (1...1024).contains(keyPanels)
+  }
+
+  /// Whether a device's limits admit these tiles.
+  package func fit(_ device: DeviceProfile, _ problem: AttentionProblem) -> Bool {
+    isConsistent && localBytes(problem) <= device.localMemory
   }
 
   /// Floats of local memory that a work-item takes: its queries, scores and output, and four numbers and a vector a row.

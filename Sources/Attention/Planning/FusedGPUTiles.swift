@@ -27,6 +27,22 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// less. Sizes are what compilers for the vendors' GPUs make good code of, as `Scripts/gpu-compilers` says; none has been
   /// timed on a GPU.
   package static func candidates(vendor: DeviceVendor, headDimension: Int, valueDimension: Int) -> [FusedGPUTiles] {
+    let width = max(headDimension, valueDimension)
+    return rows.compactMap { row in
+      guard row.vendor == nil || row.vendor == vendor, row.width.map({ width <= $0 }) ?? true else { return nil }
+      return FusedGPUTiles(sizes: row.sizes, nativeExp2: vendor != .other)
+    }
+  }
+
+  /// A row of the table; nil is `any`.
+  private struct Row {
+    let vendor: DeviceVendor?
+    let width: Int?
+    let sizes: [Int]
+  }
+
+  /// The table, read once: planning is part of every call.
+  private static let rows: [Row] = {
     let table = """
       vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
       amd    32    128  16   8      32     0         0     0         1        2
@@ -49,17 +65,16 @@ public struct FusedGPUTiles: Sendable, Hashable {
       any    any   16   8    4      4      1         16    2         0        1
       any    any   4    4    1      1      1         16    1         0        1
       """
-    let width = max(headDimension, valueDimension)
     return table.split(separator: "\n").dropFirst().compactMap { row in
       let columns = row.split(separator: " ")
-      guard columns.count == 11, columns[0] == "any" || columns[0] == vendor.rawValue,
-        columns[1] == "any" || Int(columns[1]).map({ width <= $0 }) == true
-      else { return nil }
-      return FusedGPUTiles(sizes: columns.dropFirst(2).compactMap { Int($0) }, nativeExp2: vendor != .other)
+      guard columns.count == 11 else { return nil }
+      return Row(
+        vendor: DeviceVendor(rawValue: String(columns[0])), width: Int(columns[1]),
+        sizes: columns.dropFirst(2).compactMap { Int($0) })
     }
-  }
+  }()
 
-  private init?(sizes: [Int], nativeExp2: Bool) {
+  package init?(sizes: [Int], nativeExp2: Bool) {
     guard sizes.count == 9 else { return nil }
     tileRows = sizes[0]
     tileKeys = sizes[1]
@@ -71,6 +86,23 @@ public struct FusedGPUTiles: Sendable, Hashable {
     prefetch = sizes[7] != 0
     scoreUnroll = sizes[8]
     self.nativeExp2 = nativeExp2
+  }
+
+  /// The sizes in the order of the table's columns from `rows` on.
+  package var sizes: [Int] {
+    [tileRows, tileKeys, groupX, groupY, oneBuffer ? 1 : 0, depth, valueKeys, prefetch ? 1 : 0, scoreUnroll]
+  }
+
+  /// Whether the kernel can be built with these sizes at all, and no product of them overflows.
+  private var isConsistent: Bool {
+    guard [tileRows, tileKeys, groupX, groupY].allSatisfy({ (1...1024).contains($0) }), tileRows % 4 == 0,
+      tileRows % groupY == 0, tileKeys % groupX == 0, (1...16).contains(scoreUnroll)
+    else { return false }
+    // A work-item has a bit for each of its scores.
+    guard tileRows / groupY * (tileKeys / groupX) <= 32 else { return false }
+    guard oneBuffer else { return depth == 0 && valueKeys == 0 }
+    return (0...1024).contains(depth) && depth % 8 == 0 && valueKeys >= 0
+      && (valueKeys == 0 || tileKeys % valueKeys == 0)
   }
 
   /// Bytes of local memory: the tile of queries, those of keys and values (each padded by four floats a row), the weights,
@@ -88,7 +120,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
 
   /// Whether a device's limits admit these tiles.
   package func fit(_ device: DeviceProfile, headDimension: Int, valueDimension: Int) -> Bool {
-    groupItems <= device.maxWorkGroupSize
+    isConsistent && groupItems <= device.maxWorkGroupSize
       && localBytes(headDimension: headDimension, valueDimension: valueDimension) <= device.localMemory
   }
 

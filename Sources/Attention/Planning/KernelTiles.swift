@@ -32,12 +32,21 @@ public enum KernelTiles: Sendable, Hashable {
     }
   }
 
-  /// The tiles to use for a problem on a device: the best that fit its limits.
+  /// The tiles to use for a problem on a device: the best that fit its limits, and whether they are the ones that were
+  /// tuned for it.
   ///
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where none fits.
-  static func best(for problem: AttentionProblem, on device: DeviceProfile, kernel: KernelChoice) throws -> KernelTiles
-  {
-    let candidates = candidates(for: problem, on: device, kernel: kernel)
+  static func best(
+    for problem: AttentionProblem, on device: DeviceProfile, kernel: KernelChoice
+  ) throws -> (tiles: KernelTiles, tuned: Bool) {
+    // What was tuned for a family stands before the rows of its table.
+    var candidates: [KernelTiles] = []
+    for tiles in Self.candidates(for: problem, on: device, kernel: kernel) {
+      if tiles.family != candidates.last?.family, let tuned = device.tuning[ProblemClass(problem, tiles.family)] {
+        candidates.append(tuned)
+      }
+      candidates.append(tiles)
+    }
     guard let tiles = candidates.first(where: { !device.rejectedTiles.contains($0) && $0.fit(problem, device) }) else {
       throw AttentionError.cannotRun(
         device: device.identifier,
@@ -45,7 +54,7 @@ public enum KernelTiles: Sendable, Hashable {
           "no tile of the \(kernel == .auto ? "" : "\(kernel.rawValue) ")kernels fits \(device.localMemory) bytes "
           + "of local memory and \(device.maxWorkGroupSize) work-items")
     }
-    return tiles
+    return (tiles, device.tuning[ProblemClass(problem, tiles.family)] == tiles)
   }
 
   /// The staged tiles whose product finds the most attended keys: the plan's own, or the best that fit.
@@ -85,7 +94,7 @@ public enum KernelTiles: Sendable, Hashable {
   package func fit(_ problem: AttentionProblem, _ device: DeviceProfile) -> Bool {
     switch self {
     case .staged(let tiles): tiles.fit(device)
-    case .fusedCPU(let tiles): tiles.localBytes(problem) <= device.localMemory
+    case .fusedCPU(let tiles): tiles.fit(device, problem)
     case .fusedGPU(let tiles):
       tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
     }

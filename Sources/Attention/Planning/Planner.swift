@@ -48,7 +48,7 @@ extension DevicePlan {
   private static let usefulTransferBytes = 16 << 20
 
   init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile, kernel: KernelChoice) throws {
-    tiles = try KernelTiles.best(for: problem, on: device, kernel: kernel)
+    (tiles, tilesAreTuned) = try KernelTiles.best(for: problem, on: device, kernel: kernel)
     insightTiles = problem.outputs.needsInsight ? try KernelTiles.insight(beside: tiles, on: device) : nil
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
     var builder = BlockBuilder(problem, tiles: tiles, device: device)

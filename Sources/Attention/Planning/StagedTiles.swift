@@ -25,14 +25,39 @@ public struct StagedTiles: Sendable, Hashable {
 
   /// Whether a device's limits admit these tiles.
   package func fit(_ device: DeviceProfile) -> Bool {
-    groupItems <= device.maxWorkGroupSize && softmaxItems <= device.maxWorkGroupSize
+    isConsistent && groupItems <= device.maxWorkGroupSize && softmaxItems <= device.maxWorkGroupSize
       && localBytes <= device.localMemory
+  }
+
+  /// Whether the kernels can be built with these sizes at all, and no product of them overflows.
+  private var isConsistent: Bool {
+    let vectors = [4, 8, 16]
+    guard vectors.contains(vector), vectors.contains(softmaxVector), (1...32).contains(groupX),
+      (1...1024).contains(groupY), (1...16).contains(rows), (1...16).contains(columns), (4...1024).contains(depth),
+      (1...1024).contains(softmaxItems), (1...1 << 20).contains(chunk)
+    else { return false }
+    // Loads are of fours, a row of scores is whole tiles of the product with the values and whole vectors, and the
+    // reduction of the softmax is a tree.
+    return depth % 4 == 0 && tileColumns % depth == 0 && tileColumns % softmaxVector == 0
+      && chunk % softmaxVector == 0 && softmaxItems.nonzeroBitCount == 1
   }
 
   /// What to try on a class of device, best first: later rows ask for less local memory and fewer work-items.
   ///
   /// To tune for a device, add a row; the first that fits is taken. Rows × columns:
   package static func candidates(for deviceClass: DeviceProfile.DeviceClass) -> [StagedTiles] {
+    switch deviceClass {
+    case .gpu: gpuRows
+    case .cpu: cpuRows
+    case .reference: []
+    }
+  }
+
+  // The tables, read once: planning is part of every call.
+  private static let gpuRows = rows(.gpu)
+  private static let cpuRows = rows(.cpu)
+
+  private static func rows(_ deviceClass: DeviceProfile.DeviceClass) -> [StagedTiles] {
     let table: String =
       switch deviceClass {
       case .gpu:
@@ -72,7 +97,13 @@ public struct StagedTiles: Sendable, Hashable {
   }
 
   private init?(tableRow: Substring) {
-    let sizes = tableRow.split(separator: " ").compactMap { Int($0) }
+    self.init(sizes: tableRow.split(separator: " ").compactMap { Int($0) })
+  }
+
+  /// The sizes in the order of the table's columns.
+  package var sizes: [Int] { [groupX, groupY, rows, columns, vector, depth, softmaxItems, softmaxVector, chunk] }
+
+  package init?(sizes: [Int]) {
     guard sizes.count == 9 else { return nil }
     self.init(
       groupX: sizes[0], groupY: sizes[1], rows: sizes[2], columns: sizes[3], vector: sizes[4], depth: sizes[5],

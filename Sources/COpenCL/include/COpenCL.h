@@ -52,6 +52,19 @@ size_t attention_cache_path(const char *setting, const char *xdg, const char *ho
 /// `attention_cache_path` of this process's environment.
 size_t attention_cache_directory(char *buffer, size_t size);
 
+// MARK: Texts in the cache (cache.c)
+
+/// The text kept under a file name in the cache's directory, to be given to attention_cache_text_free(); NULL if there is
+/// none. `*reason`, a constant, then says why a file that is there is not read, and is NULL if there is no file.
+unsigned char *attention_cache_read_text(const char *directory, const char *name, size_t *length,
+                                         const char **reason);
+
+/// Keeps a text under a file name, replacing what was there in one step. Returns whether it did.
+bool attention_cache_write_text(const char *directory, const char *name, const unsigned char *text, size_t length);
+
+/// Releases a text that was read; NULL is fine.
+void attention_cache_text_free(unsigned char *text);
+
 // MARK: Programs (program.c)
 
 /// What came of building a program.

@@ -5,7 +5,8 @@ import TensorFiles
 struct Plan: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what would be done with a problem, without doing it.",
-    discussion: "Device, kernels, tiles, the split of heads and queries, and bytes of device memory.")
+    discussion:
+      "Device, kernels, tiles and where they are from, the split of heads and queries, and bytes of device memory.")
 
   @OptionGroup var shapes: ShapeOptions
   @OptionGroup var device: DeviceOption
@@ -68,7 +69,8 @@ struct Plan: ParsableCommand {
       case .reference: lines.append("    reference: float64, one query at a time")
       case .kernels(let kernels):
         lines.append(
-          "    \(kernels.tiles.kernel.rawValue): tiles \(kernels.tiles)\(kernels.aligned ? ", aligned" : "")")
+          "    \(kernels.tiles.kernel.rawValue): tiles \(kernels.tiles)\(kernels.aligned ? ", aligned" : ""), "
+            + (kernels.tilesAreTuned ? "tuned" : "from the table"))
         lines.append(
           "    device memory at most \(Quantity.bytes(kernels.peakBytes)), in \(kernels.blocks.count) blocks:")
         for (block, count) in runs(of: kernels.blocks) {
@@ -121,6 +123,8 @@ private struct PlanRow: Encodable {
     var rows: Int
     var keys: Int
     var description: String
+    /// `tuned` or `table`.
+    var source: String
   }
 
   struct Block: Encodable {
@@ -150,7 +154,8 @@ private struct PlanRow: Encodable {
       if case .kernels(let kernels) = part.work {
         row.kernel = kernels.tiles.kernel.rawValue
         row.tiles = Tiles(
-          rows: kernels.tiles.tileRows, keys: kernels.tiles.tileKeys, description: "\(kernels.tiles)")
+          rows: kernels.tiles.tileRows, keys: kernels.tiles.tileKeys, description: "\(kernels.tiles)",
+          source: kernels.tilesAreTuned ? "tuned" : "table")
         row.deviceBytes = kernels.peakBytes
         row.blocks = kernels.blocks.map {
           Block(

@@ -28,11 +28,13 @@ struct BenchRow: Encodable {
   let maxAbsError: Double
   /// Seconds spent on compiling kernels or loading compiled ones, before anything was timed.
   let kernelBuildSeconds: Double
+  /// What a call costs above its kernels with its operands on the device; null where it is lost beside them.
+  let callOverheadSeconds: OrNull<Double>
   var speedupVsCpu: OrNull<Double>
 
   init(
     _ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan, kernelSeconds: [Double],
-    endToEndSeconds: [Double], peakBytes: Int, buildSeconds: Double, error: Double
+    endToEndSeconds: [Double], callOverhead: Double?, peakBytes: Int, buildSeconds: Double, error: Double
   ) {
     let devices = plan.parts.map(\.device)
     device = devices.map(\.identifier).joined(separator: ",")
@@ -60,6 +62,7 @@ struct BenchRow: Encodable {
     deviceBytesPeak = peakBytes
     maxAbsError = error
     kernelBuildSeconds = buildSeconds
+    callOverheadSeconds = OrNull(callOverhead)
     speedupVsCpu = OrNull(nil)
   }
 
@@ -80,14 +83,5 @@ struct BenchRow: Encodable {
       Quantity.bytes(deviceBytesPeak), Quantity.scientific(maxAbsError),
       speedupVsCpu.value.map { Quantity.rounded($0) + "×" } ?? "",
     ]
-  }
-}
-
-extension [Double] {
-  /// The middle value; the mean of the two middle ones of an even number.
-  fileprivate var median: Double {
-    guard !isEmpty else { return 0 }
-    let sorted = sorted()
-    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2
   }
 }

@@ -12,6 +12,10 @@ struct BenchRunner {
 
   /// Whatever was asked for, a row ends at about this long.
   private static let longestSeconds = 30.0
+  /// Beside kernels that take longer, what a call costs is less than how much they vary.
+  private static let overheadIsLost = 1e-3
+  /// Runs for its median, at least.
+  private static let overheadRuns = 101
 
   init(_ shape: Shape, repetitions: Int, minimumSeconds: Double) throws {
     self.shape = shape
@@ -35,10 +39,15 @@ struct BenchRunner {
       _ = try engine.attention(call)
       return (ContinuousClock.now - start) / .seconds(1)
     }
+    let fastest = measured.kernelSeconds.min() ?? 0
+    let overhead =
+      fastest > Self.overheadIsLost
+      ? nil : try engine.callOverhead(call, repetitions: max(count, Self.overheadRuns))
     let comparison = truth.compare(measured.result)
     let row = BenchRow(
       shape, problem, measured.plan, kernelSeconds: measured.kernelSeconds, endToEndSeconds: endToEnd,
-      peakBytes: measured.peakBytes, buildSeconds: buildSeconds, error: comparison.largest)
+      callOverhead: overhead?.median, peakBytes: measured.peakBytes, buildSeconds: buildSeconds,
+      error: comparison.largest)
     return (row, comparison.isRight)
   }
 
@@ -47,59 +56,6 @@ struct BenchRunner {
     let wanted = max(repetitions, Int((minimumSeconds / seconds).rounded(.up).clamped(to: 1...1e6)))
     let most = Int((Self.longestSeconds / seconds).clamped(to: 1...1e6))
     return min(wanted, most)
-  }
-}
-
-/// Rows of the float64 result to hold a device's to: all of them, or for large shapes a sample.
-private struct SampledTruth {
-  struct Sample {
-    let offset: Int
-    let output: [Double]
-  }
-
-  private let samples: [Sample]
-  private let relativeBound: Double
-
-  /// Pairs of queries and keys that the reference does in about a second.
-  private static let pairsAtOnce = 4_000_000
-  private static let sampledHeads = 4
-  private static let sampledRows = 8
-
-  init(_ call: AttentionCall, _ problem: AttentionProblem) {
-    relativeBound = 2 * problem.elementType.unitRoundoff
-    let whole = problem.headCount * problem.queryLength * problem.keyLength <= Self.pairsAtOnce
-    let heads = whole ? Array(0..<problem.headCount) : Self.spread(Self.sampledHeads, over: problem.headCount)
-    let rows = whole ? Array(0..<problem.queryLength) : Self.spread(Self.sampledRows, over: problem.queryLength)
-    samples = heads.flatMap { head in
-      let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
-      let reference = ReferenceHead(call, problem, batch: b, head: h)
-      let run = problem.outputRun(batch: b, head: h)
-      return rows.map { i in
-        Sample(offset: run.offset + i * run.rowStride, output: reference.attend(query: i).output)
-      }
-    }
-  }
-
-  /// First, last and between, at equal distances.
-  private static func spread(_ count: Int, over total: Int) -> [Int] {
-    guard total > count else { return Array(0..<total) }
-    return (0..<count).map { $0 * (total - 1) / (count - 1) }
-  }
-
-  /// The largest error, and whether each is within its bound: the rounding of the element type, twice, plus 1e-5.
-  func compare(_ result: AttentionResult) -> (largest: Double, isRight: Bool) {
-    guard let output = result.output else { return (.infinity, false) }
-    let found = output.floats()
-    var largest = 0.0
-    var isRight = true
-    for sample in samples {
-      for (n, expected) in sample.output.enumerated() {
-        let error = abs(Double(found[sample.offset + n]) - expected)
-        largest = max(largest, error.isNaN ? .infinity : error)
-        if !(error <= relativeBound * abs(expected) + 1e-5) { isRight = false }
-      }
-    }
-    return (largest, isRight)
   }
 }
 

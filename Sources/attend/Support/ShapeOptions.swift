@@ -1,7 +1,7 @@
 import ArgumentParser
 import Attention
 
-/// The shape options of `bench` and `plan`. Several comma-separated values make a grid.
+/// The shape options of `bench`, `plan` and `tune`. Several comma-separated values make a grid.
 struct ShapeOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Sequences at once.", valueName: "n"))
   var batch: List<Int>?
@@ -32,6 +32,12 @@ struct ShapeOptions: ParsableArguments {
 
   @Option(help: ArgumentHelp("Keys seen before and after each query; 'none' is no limit.", valueName: "left,right"))
   var window: Window?
+
+  /// Whether no option names a shape.
+  var isEmpty: Bool {
+    [batch, heads, kvHeads, queryLength, keyLength, headDimension, valueDimension].allSatisfy { $0 == nil }
+      && dtype == nil && !causal && window == nil
+  }
 
   /// The shapes of the grid, the default one where no option names a shape.
   func shapes(defaultLengths: [Int] = [128, 512, 1024]) throws -> [Shape] {

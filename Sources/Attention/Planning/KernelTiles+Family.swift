@@ -1,0 +1,58 @@
+import OpenCL
+
+extension KernelTiles {
+  /// A family of kernels, whose tiles are a row of the same sizes.
+  package enum Family: String, Sendable, Hashable, CaseIterable {
+    case staged
+    case fusedCPU = "fused-cpu"
+    case fusedGPU = "fused-gpu"
+
+    /// What the sizes are called, as in the heading of the family's table.
+    package var sizeNames: String {
+      switch self {
+      case .staged: "groupX groupY rows columns vector depth softmaxItems softmaxVector chunk"
+      case .fusedCPU: "vector rows columns rowBlocks keyPanels"
+      case .fusedGPU: "rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll"
+      }
+    }
+
+    /// A digest of the kernels' sources: tiles that were tuned for others say nothing of these.
+    package var kernelDigest: String {
+      switch self {
+      case .staged: KernelSource.digest(of: StagedKernels.sources)
+      case .fusedCPU: KernelSource.digest(of: FusedCPUKernels.sources)
+      case .fusedGPU: KernelSource.digest(of: FusedGPUKernels.sources)
+      }
+    }
+  }
+
+  package var family: Family {
+    switch self {
+    case .staged: .staged
+    case .fusedCPU: .fusedCPU
+    case .fusedGPU: .fusedGPU
+    }
+  }
+
+  /// The sizes, in the order of ``Family/sizeNames``.
+  package var sizes: [Int] {
+    switch self {
+    case .staged(let tiles): tiles.sizes
+    case .fusedCPU(let tiles): tiles.sizes
+    case .fusedGPU(let tiles): tiles.sizes
+    }
+  }
+
+  /// Tiles of these sizes for a device of this vendor; nil where they are not as many as the family has. Whether they
+  /// can be used is for ``fit(_:_:)`` to say.
+  package init?(_ family: Family, sizes: [Int], vendor: DeviceVendor) {
+    let tiles: KernelTiles? =
+      switch family {
+      case .staged: StagedTiles(sizes: sizes).map(KernelTiles.staged)
+      case .fusedCPU: FusedCPUTiles(sizes: sizes).map(KernelTiles.fusedCPU)
+      case .fusedGPU: FusedGPUTiles(sizes: sizes, nativeExp2: vendor != .other).map(KernelTiles.fusedGPU)
+      }
+    guard let tiles else { return nil }
+    self = tiles
+  }
+}
