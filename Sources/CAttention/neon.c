@@ -1,0 +1,9 @@
+// For arm64: four lanes, thirty-two registers.
+#include "internal.h"
+
+#if defined(__aarch64__)
+#define LANES 4
+#define HARDWARE_HALF 1
+#define KERNELS attention_kernels_neon
+#include "template/kernels.inc"
+#endif
