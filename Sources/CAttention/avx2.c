@@ -5,6 +5,8 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #define LANES 8
 #define HARDWARE_HALF 1
+#define ROWS 6
+#define COLUMNS 2
 #define KERNELS attention_kernels_avx2
 #include "template/kernels.inc"
 #pragma clang attribute pop

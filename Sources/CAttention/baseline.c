@@ -3,5 +3,7 @@
 
 #define LANES 4
 #define HARDWARE_HALF 0
+#define ROWS 6
+#define COLUMNS 2
 #define KERNELS attention_kernels_baseline
 #include "template/kernels.inc"

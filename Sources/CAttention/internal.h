@@ -8,6 +8,7 @@
 
 #include "CAttention.h"
 
+#include <math.h>
 #include <string.h>
 
 // One a file that includes the template.

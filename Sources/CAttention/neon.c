@@ -4,6 +4,8 @@
 #if defined(__aarch64__)
 #define LANES 4
 #define HARDWARE_HALF 1
+#define ROWS 6
+#define COLUMNS 4
 #define KERNELS attention_kernels_neon
 #include "template/kernels.inc"
 #endif
