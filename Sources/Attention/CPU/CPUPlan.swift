@@ -37,7 +37,9 @@ public struct CPUPlan: Sendable, Equatable {
   static let mostDecodedQueries = 16
 
   /// Packed keys and values worth having at once: enough for the threads, and more would only take memory.
-  private static let usefulBytes = 32 << 20
+  private static func usefulBytes(_ device: DeviceProfile) -> Int {
+    min(32 << 20, device.maxAllocation, device.globalMemory / 4)
+  }
 
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the processor lacks the profile's instruction set.
   init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile) throws {
@@ -54,6 +56,7 @@ public struct CPUPlan: Sendable, Equatable {
     let canDecode = kernels.can_decode(&call)
     let partialBytes = 4 * kernels.partial_floats(&call)
 
+    let usefulBytes = Self.usefulBytes(device)
     var blocks: [Block] = []
     for group in problem.groups(of: heads) {
       let sequence = problem.sequences[group.batch]
@@ -67,7 +70,7 @@ public struct CPUPlan: Sendable, Equatable {
               + kernels.packed_value_floats(&call, Int32(keys.count)))
         case .decode: keys.count.tiles(of: tileKeys) * group.heads.count * sequence.queryLength * partialBytes
         }
-      if let last = blocks.last, last.pass == pass, last.byteCount + bytes <= Self.usefulBytes {
+      if let last = blocks.last, last.pass == pass, last.byteCount + bytes <= usefulBytes {
         blocks[blocks.count - 1] = Block(
           heads: last.heads.lowerBound..<group.heads.upperBound, pass: pass, byteCount: last.byteCount + bytes)
       } else {

@@ -124,6 +124,13 @@ public final class AttentionEngine: Sendable {
     }
   }
 
+  /// As ``attention(_:progress:)``, for tasks: the work is done on threads of its own, and the task's thread is free meanwhile.
+  public func result(of call: AttentionCall) async throws -> AttentionResult {
+    try await withCheckedThrowingContinuation { continuation in
+      DispatchQueue.global().async { continuation.resume(with: Result { try self.attention(call) }) }
+    }
+  }
+
   /// Carries out a plan for a call that was made elsewhere: for these devices, but perhaps of tighter limits.
   package func attention(_ call: AttentionCall, following plan: AttentionPlan) throws -> AttentionResult {
     for part in plan.parts where !devices.contains(where: { $0.identifier == part.device.identifier }) {
