@@ -1,5 +1,6 @@
 // Holds the C kernels to float64 on random calls, on every instruction set of this processor, with every array as large as it
-// has to be and no larger: made to be compiled with sanitizers. Usage: check [calls] [seed]. `Scripts/check-cpu-kernels` runs it.
+// has to be and no larger: made to be compiled with sanitizers. Usage: check [calls] [seed]. `Scripts/check-cpu-kernels`
+// compiles and runs it.
 #include "CAttention.h"
 
 #include <math.h>
@@ -269,11 +270,23 @@ static void check(const attention_kernels *k, const char *set) {
   for (size_t n = 0; n < sizeof arrays / sizeof *arrays; n++) free(arrays[n]);
 }
 
+#if defined(__x86_64__)
+extern const attention_kernels attention_kernels_sixteen_lanes;
+#endif
+
+static const attention_kernels *kernels_of(int set) {
+  if (set < 4) return attention_kernels_of((attention_instruction_set)set);
+#if defined(__x86_64__)
+  if (attention_kernels_of(ATTENTION_AVX2)) return &attention_kernels_sixteen_lanes;
+#endif
+  return NULL;
+}
+
 int main(int count, char **arguments) {
   const int calls = count > 1 ? atoi(arguments[1]) : 200;
-  const char *names[] = {"baseline", "neon", "avx2", "avx512"};
-  for (int set = 0; set < 4; set++) {
-    const attention_kernels *kernels = attention_kernels_of((attention_instruction_set)set);
+  const char *names[] = {"baseline", "neon", "avx2", "avx512", "sixteen lanes on avx2"};
+  for (int set = 0; set < 5; set++) {
+    const attention_kernels *kernels = kernels_of(set);
     if (!kernels) {
       printf("%s: this processor does not have it\n", names[set]);
       continue;

@@ -38,7 +38,7 @@ public struct CPUPlan: Sendable, Equatable {
 
   /// Packed keys and values worth having at once: enough for the threads, and more would only take memory.
   private static func usefulBytes(_ device: DeviceProfile) -> Int {
-    min(32 << 20, device.maxAllocation, device.globalMemory / 4)
+    min(32 << 20, device.maxAllocation, device.globalMemory / 8)
   }
 
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the processor lacks the profile's instruction set.
