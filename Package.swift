@@ -24,8 +24,9 @@ let package = Package(
       dependencies: ["OpenCLSystem"],
       linkerSettings: [.linkedLibrary("OpenCL")]
     ),
+    .target(name: "CAttention", exclude: ["template"]),
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
-    .target(name: "Attention", dependencies: ["OpenCL"]),
+    .target(name: "Attention", dependencies: ["CAttention", "OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
     .executableTarget(
       name: "attend",
@@ -37,7 +38,8 @@ let package = Package(
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
     .target(name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport"),
     .testTarget(
-      name: "AttentionTests", dependencies: ["Attention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
+      name: "AttentionTests",
+      dependencies: ["Attention", "CAttention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
       resources: [.copy("Fixtures")]
     ),
     .testTarget(name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"]),

@@ -34,7 +34,8 @@ def arguments() -> argparse.Namespace:
     sets = shapes.PEER_SETS + shapes.OWN_SETS
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attend", default=str(root / ".build/release/attend"), help="the program; default: %(default)s")
-    parser.add_argument("--device", nargs="+", default=["opencl"], help="devices of attend, each timed; default: opencl")
+    devices = ["opencl", "cpu"]
+    parser.add_argument("--device", nargs="+", default=devices, help="devices of attend, each timed; default: opencl cpu")
     parser.add_argument("--sets", type=words, default=sets, help=f"of {','.join(sets)}; default: all")
     parser.add_argument("--dtypes", type=words, default=["f32"], help="of f32,f16,bf16; default: f32")
     parser.add_argument("--lengths", type=numbers, help="default: 512,1024,2048,4096")

@@ -69,11 +69,13 @@ class ONNXRuntime:
     _largest_scores = 6 << 30
 
     def supports(self, shape) -> bool:
-        scores = 4 * shape.heads * shape.length**2
+        scores = 4 * shape.heads * (shape.queries or shape.length) * shape.length
         return shape.dtype != "bf16" and shape.window is None and scores <= self._largest_scores
 
     def _operators(self, shape) -> list[str]:
         operators = ["Attention"]
+        if shape.queries:
+            return operators
         if shape.heads == shape.kv_heads:
             operators.append("MultiHeadAttention")
         if shape.causal:
@@ -86,12 +88,13 @@ class ONNXRuntime:
         kind = types.FLOAT if shape.dtype == "f32" else types.FLOAT16
         length, width = shape.length, shape.dimension
 
-        def dense(name, heads):
+        def dense(name, heads, length=length):
             dims = [1, heads, length, width] if operator == "Attention" else [1, length, heads * width]
             return helper.make_tensor_value_info(name, kind, dims)
 
-        taken = [dense("query", shape.heads), dense("key", shape.kv_heads), dense("value", shape.kv_heads)]
-        given = [dense("output", shape.heads)]
+        queries = shape.queries or length
+        taken = [dense("query", shape.heads, queries), dense("key", shape.kv_heads), dense("value", shape.kv_heads)]
+        given = [dense("output", shape.heads, queries)]
         names = ["query", "key", "value"]
         if operator == "Attention":
             attributes = {"is_causal": int(shape.causal)}

@@ -38,7 +38,8 @@ class Shape:
     def operand_bytes(self) -> int:
         """Queries, keys, values and output, each once."""
         size = 4 if self.dtype == "f32" else 2
-        return 2 * (self.heads + self.kv_heads) * self.length * self.dimension * size
+        rows = self.heads * (self.queries or self.length) + self.kv_heads * self.length
+        return 2 * rows * self.dimension * size
 
     @property
     def options(self) -> list[str]:
@@ -68,7 +69,7 @@ class ShapeSet:
 
 
 # What the peers compute too; the others are our own affair and are done in `ours.py`.
-PEER_SETS = ["prefill-d64", "prefill-d128", "small"]
+PEER_SETS = ["prefill-d64", "prefill-d128", "small", "decode", "small-decode"]
 OWN_SETS = ["window", "memory", "startup", "overhead"]
 LENGTHS = [512, 1024, 2048, 4096]
 FRACTION_BAR = 0.75  # of the float32 peak: D 64, not causal, the longest
@@ -85,6 +86,9 @@ _BARS = {
     ("prefill-d64", "bf16"): Bar(1.5),
     ("prefill-d128", "f16"): Bar(1.5),
     ("prefill-d128", "bf16"): Bar(1.5),
+    ("small", "f32"): Bar(1.5),
+    ("decode", "f32"): Bar(5.0),
+    ("small-decode", "f32"): Bar(1.0),
 }
 
 
@@ -92,6 +96,15 @@ def peer_set(name: str, dtype: str, lengths: list[int], quick: bool) -> ShapeSet
     """A set in one element type."""
     if name == "small":
         return ShapeSet(name, [Shape(12, 12, 128, 64, dtype, causal) for causal in (False, True)])
+    if name == "decode":
+        longest = [512, 1024] if quick else [4096, 16384, 65536]
+        return ShapeSet(
+            name,
+            [Shape(32, kv, length, 128, dtype, queries=1) for kv in (8, 32) for length in longest],
+            _BARS.get((name, dtype), Bar()),
+        )
+    if name == "small-decode":
+        return ShapeSet(name, [Shape(9, 3, 512, 64, dtype, queries=1)], _BARS.get((name, dtype), Bar()))
     dimension = 64 if name == "prefill-d64" else 128
     heads = [(8, 8), (32, 32)] if dimension == 64 else [(8, 8), (32, 8)]
     if quick:

@@ -20,6 +20,7 @@ public final class AttentionEngine: Sendable {
   private let backends: [Backend]
   private let programs: ProgramCache
   private let notice: @Sendable (String) -> Void
+  private let cpu: CPUExecutor
   private let state: Mutex<State>
 
   private struct State {
@@ -33,43 +34,40 @@ public final class AttentionEngine: Sendable {
 
   /// - Parameters:
   ///   - device: The devices to use. Under `.auto`, one that cannot do a call is passed over for the next.
-  ///   - kernel: The kernels to use.
+  ///   - kernel: The kernels to use on OpenCL devices.
   ///   - tuning: Where tiles that were tuned for the devices are found; read here, once.
+  ///   - threads: The threads that the CPU backend works on, the caller's among them, from 1 to 1024. Where it is nil,
+  ///     `ATTENTION_THREADS`, or as many as there are processors. Results do not depend on it.
   ///   - notice: Told, in one line, when `.auto` passes a device over, or when tuning is ignored, and why.
   /// - Throws: ``AttentionError/noDevice(requested:available:)`` and ``AttentionError/cannotRun(device:reason:)`` for a
-  ///   named device. `.auto` never throws: the CPU is always there.
+  ///   named device, and ``AttentionError/invalid(argument:found:expected:)`` for a wrong number of threads or instruction set.
+  ///   Otherwise `.auto` does not throw: the CPU is always there.
   public convenience init(
-    device: DeviceSelection = .auto, kernel: KernelChoice = .auto, tuning: TuningStore = .standard,
+    device: DeviceSelection = .auto, kernel: KernelChoice = .auto, tuning: TuningStore = .standard, threads: Int? = nil,
     notice: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
-    try self.init(device: device, kernel: kernel, tuning: tuning, programs: .standard, notice: notice)
+    try self.init(
+      device: device, kernel: kernel, tuning: tuning, programs: .standard, threads: threads, notice: notice)
   }
 
-  /// As ``init(device:kernel:tuning:notice:)``, with a place of its own for compiled kernels.
+  /// As ``init(device:kernel:tuning:threads:notice:)``, with a place of its own for compiled kernels.
   package init(
-    device: DeviceSelection, kernel: KernelChoice, tuning: TuningStore, programs: ProgramCache,
+    device: DeviceSelection, kernel: KernelChoice, tuning: TuningStore, programs: ProgramCache, threads: Int? = nil,
     notice: @escaping @Sendable (String) -> Void
   ) throws {
     self.programs = programs
     selection = device
     self.kernel = kernel
     self.notice = notice
-    switch device {
-    case .named(let names):
-      backends = try names.map(DeviceRegistry.backend(named:)).uniqued()
-    case .auto:
-      var found: [Backend]
-      do {
-        found = try DeviceRegistry.automatic()
-      } catch {
-        notice("OpenCL cannot be used (\(error)); falling back to the CPU")
-        found = [.reference(identifier: "cpu")]
+    let threads = try Threads(threads)
+    cpu = CPUExecutor(threads)
+    backends =
+      switch device {
+      case .named(let names): try names.map(DeviceRegistry.backend(named:)).uniqued()
+      case .auto: try DeviceRegistry.automatic(notice: notice)
       }
-      backends = found
-      if found.count == 1 { notice("no OpenCL device; falling back to the CPU") }
-    }
     devices = backends.map { backend in
-      var profile = backend.profile
+      var profile = backend.profile(threads: threads.count)
       if case .openCL(let device) = backend {
         let (table, problem) = tuning.table(of: device.info)
         profile.tuning = table
@@ -146,6 +144,13 @@ public final class AttentionEngine: Sendable {
     }
   }
 
+  /// As ``attention(_:progress:)``, for tasks: the work is done on threads of its own, and the task's thread is free meanwhile.
+  public func result(of call: AttentionCall) async throws -> AttentionResult {
+    try await withCheckedThrowingContinuation { continuation in
+      DispatchQueue.global().async { continuation.resume(with: Result { try self.attention(call) }) }
+    }
+  }
+
   /// Carries out a plan for a call that was made elsewhere: for these devices, but perhaps of tighter limits.
   package func attention(_ call: AttentionCall, following plan: AttentionPlan) throws -> AttentionResult {
     for part in plan.parts where !devices.contains(where: { $0.identifier == part.device.identifier }) {
@@ -169,7 +174,10 @@ public final class AttentionEngine: Sendable {
     try perform(try AttentionProblem(call)) { plan in
       for part in plan.parts { try self.executor(part.device)?.resetPeak() }
       let measured = try self.measure(call, following: plan, repetitions: repetitions)
-      let peak = try plan.parts.map { try self.executor($0.device)?.peakBytes ?? 0 }.reduce(0, +)
+      let peak = try plan.parts.map { part in
+        if case .cpu(let plan) = part.work { return plan.scratchBytes }
+        return try self.executor(part.device)?.peakBytes ?? 0
+      }.reduce(0, +)
       return (plan, measured.result, measured.kernelSeconds, peak)
     }
   }
@@ -187,17 +195,26 @@ public final class AttentionEngine: Sendable {
       case .kernels(let kernels):
         guard let executor = try self.executor(part.device) else { return }
         own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
+      case .cpu(let plan):
+        own = try Self.times(repetitions) { try self.cpu.run(call, problem, plan, into: results) { _ in } }
       case .reference:
-        own = (0..<repetitions).map { _ in
-          let start = ContinuousClock.now
+        own = Self.times(repetitions) {
           ReferenceAttention.compute(call, problem, heads: part.heads, into: results)
-          return (ContinuousClock.now - start) / .seconds(1)
         }
       }
       // Devices work side by side: the slowest decides.
       seconds.withLock { $0 = zip($0, own).map(max) }
     }
     return (results.result, seconds.withLock { $0 })
+  }
+
+  /// The seconds that each run of `body` takes.
+  private static func times(_ repetitions: Int, _ body: () throws -> Void) rethrows -> [Double] {
+    try (0..<repetitions).map { _ in
+      let start = ContinuousClock.now
+      try body()
+      return (ContinuousClock.now - start) / .seconds(1)
+    }
   }
 
   /// What a call costs above its kernels, in seconds for each repetition, with its operands on the device; nil for one
@@ -275,6 +292,8 @@ public final class AttentionEngine: Sendable {
       switch part.work {
       case .reference:
         ReferenceAttention.compute(call, problem, heads: part.heads, into: results, progress: progress)
+      case .cpu(let plan):
+        try self.cpu.run(call, problem, plan, into: results, progress: progress)
       case .kernels(let kernels):
         try self.executor(part.device)?.run(call, problem, kernels, into: results, progress: progress)
       }
@@ -297,7 +316,7 @@ public final class AttentionEngine: Sendable {
     if let error = failure.withLock({ $0 }) { throw error }
   }
 
-  /// The executor of an OpenCL device, made when it is first needed; nil for the reference.
+  /// The executor of an OpenCL device, made when it is first needed; nil for the others.
   private func executor(_ profile: DeviceProfile) throws -> OpenCLExecutor? {
     guard let index = devices.firstIndex(where: { $0.identifier == profile.identifier }),
       case .openCL(let device) = backends[index]
@@ -332,11 +351,15 @@ public final class AttentionEngine: Sendable {
 
 extension Backend {
   /// What planning knows of the backend.
-  package var profile: DeviceProfile {
+  ///
+  /// - Parameter threads: What the CPU backend works on.
+  package func profile(threads: Int) -> DeviceProfile {
     switch self {
     case .openCL(let device): DeviceProfile(device)
-    case .reference(let identifier):
-      DeviceProfile(identifier: identifier, name: "CPU, float64 reference", deviceClass: .reference)
+    case .cpu(let set, let identifier): DeviceProfile(set, identifier: identifier, threads: threads)
+    case .reference:
+      DeviceProfile(
+        identifier: identifier, name: "CPU, float64 reference", deviceClass: .reference, computeUnits: threads)
     }
   }
 }

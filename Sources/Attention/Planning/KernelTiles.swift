@@ -85,7 +85,7 @@ public enum KernelTiles: Sendable, Hashable {
         FusedGPUTiles.candidates(
           vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension
         ).map(KernelTiles.fusedGPU)
-      case .reference: []
+      case .native, .reference: []
       }
     return kernel == .fused ? fused : fused + staged
   }

@@ -42,10 +42,12 @@ struct Tune: ParsableCommand {
 
   mutating func run() throws {
     let shapes = shapes.isEmpty ? try ShapeOptions.classes() : try shapes.shapes(defaultLengths: [512, 2048])
-    let named = try device.engine(kernel: kernel.kernel)
+    // Only OpenCL devices have tiles, and auto may prefer the CPU backend.
+    let name = device.device ?? DeviceOption.standard
+    let named = try DeviceOption.engine(name == "auto" ? "opencl" : name, kernel: kernel.kernel)
     for profile in named.activeDevices {
       guard let found = named.openCLDevice(profile.identifier) else {
-        throw Failure(.noDevice, "\(profile.identifier): expected an OpenCL device, the float64 reference has no tiles")
+        throw Failure(.noDevice, "\(profile.identifier): expected an OpenCL device, \(profile.name) has no tiles")
       }
       guard dryRun || TuningStore.standard.path(of: found.info) != nil else {
         throw Failure(
