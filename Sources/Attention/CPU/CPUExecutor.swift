@@ -15,7 +15,7 @@ final class CPUExecutor: Sendable {
   init(_ threads: Threads) { self.threads = threads }
 
   /// Products below which waking a thread takes longer than it helps.
-  private static let productsWorthThreads = 300_000
+  private static let productsWorthThreads = 300_000.0
 
   /// - Parameter progress: Called with the number of heads finished since the last call.
   func run(
@@ -41,12 +41,12 @@ final class CPUExecutor: Sendable {
   }
 
   private func threads(for block: CPUPlan.Block, of problem: AttentionProblem) -> Threads {
-    var products = 0
+    var products = 0.0
     for group in problem.groups(of: block.heads) where products < Self.productsWorthThreads {
       let sequence = problem.sequences[group.batch]
       products +=
-        group.heads.count * sequence.queryLength * sequence.packedKeys(tile: 1).count
-        * (problem.headDimension + problem.valueDimension)
+        Double(group.heads.count * (problem.headDimension + problem.valueDimension))
+        * Double(sequence.queryLength) * Double(sequence.packedKeys(tile: 1).count)
     }
     return products < Self.productsWorthThreads ? .alone : threads
   }

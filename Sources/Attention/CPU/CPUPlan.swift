@@ -41,7 +41,8 @@ public struct CPUPlan: Sendable, Equatable {
     min(32 << 20, device.maxAllocation, device.globalMemory / 8)
   }
 
-  /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the processor lacks the profile's instruction set.
+  /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the processor lacks the profile's instruction set, or the
+  ///   machine the memory.
   init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile) throws {
     guard let set = device.instructionSet, let kernels = set.kernels?.pointee else {
       throw AttentionError.cannotRun(
@@ -54,7 +55,7 @@ public struct CPUPlan: Sendable, Equatable {
     tileKeys = Int(kernels.tile_keys)
     var call = attention_call(problem)
     let canDecode = kernels.can_decode(&call)
-    let partialBytes = 4 * kernels.partial_floats(&call)
+    let partialFloats = kernels.partial_floats(&call)
 
     let usefulBytes = Self.usefulBytes(device)
     var blocks: [Block] = []
@@ -62,15 +63,22 @@ public struct CPUPlan: Sendable, Equatable {
       let sequence = problem.sequences[group.batch]
       let keys = sequence.packedKeys(tile: tileKeys)
       let pass: Pass = canDecode && sequence.queryLength <= Self.mostDecodedQueries ? .decode : .fused
-      let bytes =
+      let shape =
         switch pass {
         case .fused:
-          4
-            * (kernels.packed_key_floats(&call, Int32(keys.count))
-              + kernels.packed_value_floats(&call, Int32(keys.count)))
-        case .decode: keys.count.tiles(of: tileKeys) * group.heads.count * sequence.queryLength * partialBytes
+          [
+            kernels.packed_key_floats(&call, Int32(keys.count))
+              + kernels.packed_value_floats(&call, Int32(keys.count))
+          ]
+        case .decode: [keys.count.tiles(of: tileKeys), group.heads.count, sequence.queryLength, partialFloats]
         }
-      if let last = blocks.last, last.pass == pass, last.byteCount + bytes <= usefulBytes {
+      let bytes = try Tensor.byteCount(shape: shape, elementType: .float32)
+      guard bytes <= device.globalMemory else {
+        throw AttentionError.cannotRun(
+          device: device.identifier,
+          reason: "one key/value head takes \(bytes) bytes beside the tensors, its memory is \(device.globalMemory)")
+      }
+      if let last = blocks.last, last.pass == pass, bytes <= usefulBytes - last.byteCount {
         blocks[blocks.count - 1] = Block(
           heads: last.heads.lowerBound..<group.heads.upperBound, pass: pass, byteCount: last.byteCount + bytes)
       } else {

@@ -18,8 +18,9 @@ final class ScratchMemory: Sendable {
 
   private let free = Mutex<[Piece]>([])
 
-  /// Pieces kept for later calls.
+  /// What is kept for later calls: so many pieces, none of them larger.
   private static let keptPieces = 4
+  private static let keptBytes = 64 << 20
 
   /// Calls `body` with `byteCount` bytes, aligned to 64, which hold anything.
   ///
@@ -47,6 +48,7 @@ final class ScratchMemory: Sendable {
 
   /// Keeps the largest pieces.
   private func put(_ piece: Piece) {
+    guard piece.byteCount <= Self.keptBytes else { return release(piece.base) }
     let dropped = free.withLock { free -> Piece? in
       free.append(piece)
       guard free.count > Self.keptPieces else { return nil }

@@ -98,6 +98,8 @@ struct CPUBackendTests {
     small.maxAllocation = 2 * 1000 * 128 * 4
     let cut = try plan(queries: 17, width: 64, on: small)
     #expect(cut.blocks.map(\.heads) == [0..<4, 4..<8])
+    small.globalMemory = 1000 * 128 * 4 - 1
+    #expect(throws: AttentionError.self) { try plan(queries: 17, width: 64, on: small) }
     #expect(cut.scratchBytes < (try plan(queries: 17, width: 64, on: baseline)).scratchBytes)
   }
 
