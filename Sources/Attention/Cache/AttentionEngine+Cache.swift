@@ -114,8 +114,17 @@ extension AttentionEngine {
     return (output, logSumExp)
   }
 
+  /// Attends as a recorded step does: to where it wants the results.
+  func replay(
+    _ recording: DecodeRecording, query: DeviceTensor, cache: KVCache, _ options: CacheAttentionOptions
+  ) throws {
+    _ = try attend(.device(query), cache, options, onHost: false, recording)
+  }
+
+  @discardableResult
   private func attend(
-    _ query: KVRows, _ cache: KVCache, _ options: CacheAttentionOptions, onHost: Bool
+    _ query: KVRows, _ cache: KVCache, _ options: CacheAttentionOptions, onHost: Bool,
+    _ recording: DecodeRecording? = nil
   ) throws -> CacheResult {
     let problem = try AttentionProblem(
       query: query.shape, elementType: query.elementType, cache: cache, options)
@@ -126,7 +135,8 @@ extension AttentionEngine {
     return try cache.pool.store.attend(
       CacheQuery(
         problem: problem, query: query, mask: options.mask, alibiSlopes: options.alibiSlopes, sinks: options.sinks,
-        blocks: blocks, sequences: sequences, angles: try options.angles(cache, problem), onHost: onHost))
+        blocks: blocks, sequences: sequences, angles: try options.angles(cache, problem), onHost: onHost,
+        recording: recording))
   }
 }
 

@@ -159,10 +159,11 @@ final class DeviceBlocks: KVBlockStore {
   func attend(_ query: CacheQuery) throws -> CacheResult {
     let problem = query.problem
     let operand = try executor.operand(query.query)
-    let output = try executor.makeBuffer(
-      byteCount: try Tensor.byteCount(shape: problem.outputShape, elementType: problem.elementType))
-    let logSumExp = try executor.makeBuffer(
-      byteCount: try Tensor.byteCount(shape: problem.logSumExpShape, elementType: .float32))
+    let output = try query.recording.map { try executor.operand(.device($0.output)) }
+      ?? executor.makeBuffer(
+        byteCount: try Tensor.byteCount(shape: problem.outputShape, elementType: problem.elementType))
+    let logSumExp = try query.recording.map { try executor.operand(.device($0.logSumExp)) }
+      ?? executor.makeBuffer(byteCount: try Tensor.byteCount(shape: problem.logSumExpShape, elementType: .float32))
     if problem.queryLength > 0, problem.batch > 0 {
       try executor.withTurn { try enqueue(query, operand, output, logSumExp) }
     }
@@ -176,7 +177,8 @@ final class DeviceBlocks: KVBlockStore {
 
   private func enqueue(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
     let problem = query.problem
-    let kernels = try kernels(problem)
+    let kernels = try query.recording?.kernels ?? kernels(problem, own: query.recording != nil)
+    query.recording?.kernels = kernels
     let parts = parts
     let table = query.blocks.map { block in
       let index = Self.index(of: block, in: parts)
@@ -201,34 +203,46 @@ final class DeviceBlocks: KVBlockStore {
     // A cache that is empty has no memory, and the kernels read none.
     let keys = parts.isEmpty ? [operand] : parts.map(\.key)
     let values = parts.isEmpty ? [operand] : parts.map(\.value)
-    _ = try kernels.enqueue(
-      executor.queue,
-      DecodeShape(
-        queryHeads: problem.queryHeads, group: problem.groupSize, queries: 0..<problem.queryLength,
-        blockRows: shape.blockLength, rowStep: 1, queryStride: problem.operands.query.rowStride,
-        outputStride: problem.operands.output.rowStride, usesSinks: problem.usesSinks,
-        rotaryPairs: query.angles?.embedding.pairs ?? 0, interleaved: query.angles?.embedding.style == .interleaved,
-        scale: problem.scale, softcap: problem.softcap, mask: problem.mask, blockMask: problem.blockMask),
-      DecodeBuffers(
-        keys: keys, values: values, query: operand, output: output, logSumExp: logSumExp, rotary: rotary ?? operand,
-        mask: masks.mask ?? operand, blockMask: masks.blocks ?? operand, partial: scratch.partial, ends: scratch.ends),
-      tables: records, tables, mostRows: work.mostRows)
+    let shape = DecodeShape(
+      queryHeads: problem.queryHeads, group: problem.groupSize, queries: 0..<problem.queryLength,
+      blockRows: shape.blockLength, rowStep: 1, queryStride: problem.operands.query.rowStride,
+      outputStride: problem.operands.output.rowStride, usesSinks: problem.usesSinks,
+      rotaryPairs: query.angles?.embedding.pairs ?? 0, interleaved: query.angles?.embedding.style == .interleaved,
+      scale: problem.scale, softcap: problem.softcap, mask: problem.mask, blockMask: problem.blockMask)
+    let arguments = DecodeRecording.Arguments(
+      shape: shape, tables: tables, mostRows: work.mostRows, parts: parts.count,
+      scratch: [ObjectIdentifier(scratch.partial), ObjectIdentifier(scratch.ends)])
+    if let recording = query.recording, recording.arguments == arguments {
+      try kernels.replace(tables: records, tables, rotary: rotary)
+    } else {
+      try kernels.setArguments(
+        shape,
+        DecodeBuffers(
+          keys: keys, values: values, query: operand, output: output, logSumExp: logSumExp, rotary: rotary ?? operand,
+          mask: masks.mask ?? operand, blockMask: masks.blocks ?? operand, partial: scratch.partial,
+          ends: scratch.ends),
+        tables: records, tables, mostRows: work.mostRows)
+      query.recording?.arguments = arguments
+    }
+    _ = try kernels.enqueue(executor.queue, shape, tables)
     try executor.queue.flush()
   }
 
   /// The kernels of the best tiles that the device takes.
-  private func kernels(_ problem: AttentionProblem) throws -> DecodeKernels {
+  ///
+  /// - Parameter own: Whether nobody else may have them, so that their arguments stay.
+  private func kernels(_ problem: AttentionProblem, own: Bool) throws -> DecodeKernels {
     let rows = problem.groupSize * problem.queryLength
     for tiles in DecodeTiles.candidates(for: profile, rows: rows)
     where tiles.fit(profile, headDimension: problem.headDimension, valueDimension: problem.valueDimension) {
       do {
-        return try executor.decodeKernels(
-          DecodeKernels.Key(
-            elementType: problem.elementType, storage: shape.key.storage.rows, tiles: tiles,
-            headDimension: problem.headDimension, valueDimension: problem.valueDimension,
-            storedValues: shape.value?.width ?? shape.key.width,
-            aligned: problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
-              && (shape.value?.width ?? shape.key.width) % 4 == 0))
+        let key = DecodeKernels.Key(
+          elementType: problem.elementType, storage: shape.key.storage.rows, tiles: tiles,
+          headDimension: problem.headDimension, valueDimension: problem.valueDimension,
+          storedValues: shape.value?.width ?? shape.key.width,
+          aligned: problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
+            && (shape.value?.width ?? shape.key.width) % 4 == 0)
+        return try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
       } catch is TilesRejected {
         continue
       }

@@ -50,6 +50,28 @@ public final class DeviceTensor: Sendable {
     }
   }
 
+  /// Copies a tensor of the same shape and type here, after everything given to the device before.
+  ///
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for another shape or type, and the device's errors.
+  public func write(_ tensor: Tensor) throws {
+    guard tensor.shape == shape, tensor.elementType == elementType else {
+      throw AttentionError.invalid(
+        argument: "tensor", found: "\(tensor.elementType.rawValue) \(tensor.shape)",
+        expected: "\(elementType.rawValue) \(shape)")
+    }
+    try tensor.withUnsafeBytes { bytes in
+      switch memory {
+      case .host(let storage): storage.bytes.copyMemory(from: bytes)
+      case .device(let buffer, let executor): try executor.rethrowing { _ = try executor.queue.enqueueWrite(bytes, to: buffer) }
+      }
+    }
+  }
+
+  /// Waits for everything given to the device before.
+  package func wait() throws {
+    if case .device(_, let executor) = memory { try executor.rethrowing { try executor.queue.finish() } }
+  }
+
   /// The same elements under another shape; the memory is shared.
   ///
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where the counts differ.

@@ -66,9 +66,10 @@ final class HostBlocks: KVBlockStore {
     let problem = query.problem
     let (keys, values) = try rows(query)
     let asked = try query.query.tensor()
+    let swapped = problem.layout == .bshd
     var call = AttentionCall(
-      query: try rotated(asked, query), key: keys, value: values, layout: problem.layout)
-    if problem.layout == .bshd { call.operands = .separate(query: call.query, key: try keys.swappingHeads(), value: try values.swappingHeads()) }
+      query: try rotated(asked, query), key: swapped ? try keys.swappingHeads() : keys,
+      value: swapped ? try values.swappingHeads() : values, layout: problem.layout)
     call.mask = query.mask
     call.keyLengths = problem.sequences.map(\.keyLength)
     call.scale = problem.scale
@@ -82,6 +83,11 @@ final class HostBlocks: KVBlockStore {
     }
     let converted = try output.converted(to: problem.elementType)
     guard !query.onHost else { return .host(output: converted, logSumExp: logSumExp) }
+    if let recording = query.recording {
+      try recording.output.write(converted)
+      try recording.logSumExp.write(logSumExp)
+      return .device(output: recording.output, logSumExp: recording.logSumExp)
+    }
     return .device(output: try engine.deviceTensor(converted), logSumExp: try engine.deviceTensor(logSumExp))
   }
 

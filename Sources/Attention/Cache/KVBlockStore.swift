@@ -76,6 +76,8 @@ struct CacheQuery {
   let angles: RotaryAngles?
   /// Whether the results are wanted on the host.
   let onHost: Bool
+  /// Where a recorded step wants them.
+  var recording: DecodeRecording?
 }
 
 enum CacheResult {

@@ -90,6 +90,13 @@ extension DecodeKernels {
     return try queue.enqueue(merge, groups: [tables.mergeCount, shape.queries.count], items: mergeItems)
   }
 
+  /// Sets what changes from one step to the next of the same shape.
+  func replace(tables buffer: Buffer, _ tables: DecodeTables, rotary: Buffer?) throws {
+    try decode.setArgument(0, buffer)
+    if let rotary { try decode.setArgument(2 + 2 * DecodeBuffers.sources, rotary) }
+    if tables.mergeCount > 0 { try merge.setArgument(0, buffer) }
+  }
+
   func setArguments(
     _ shape: DecodeShape, _ buffers: DecodeBuffers, tables buffer: Buffer, _ tables: DecodeTables, mostRows: Int
   ) throws {

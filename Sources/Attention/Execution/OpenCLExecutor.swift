@@ -31,6 +31,7 @@ package final class OpenCLExecutor: @unchecked Sendable {
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
   private var decode: [DecodeKernels.Key: DecodeKernels] = [:]
   private var cache: [CacheKernels.Key: CacheKernels] = [:]
+  private var rotary: [ElementType: Kernel] = [:]
   /// Partial results of decode steps, which follow one another on the compute queue.
   private var partialResults: (partial: Buffer, ends: Buffer)?
   private var insight: [StagedKernels.Key: InsightKernels] = [:]
@@ -172,6 +173,13 @@ extension OpenCLExecutor {
     let kernels = try cache[key] ?? CacheKernels(key, context)
     cache[key] = kernels
     return kernels
+  }
+
+  /// The kernel that rotates tensors of a type, built or found.
+  func rotaryKernel(_ elementType: ElementType) throws -> Kernel {
+    let kernel = try rotary[elementType] ?? RotaryProgram.kernel(elementType, context)
+    rotary[elementType] = kernel
+    return kernel
   }
 
   /// Memory for the partial results of a decode step, of at least these bytes. The next step on the compute queue may use it

@@ -7,6 +7,7 @@ struct BenchRunner {
   private let call: AttentionCall
   private let problem: AttentionProblem
   private let truth: SampledTruth
+  private let cache: CacheBench?
   private let repetitions: Int
   private let minimumSeconds: Double
 
@@ -19,11 +20,20 @@ struct BenchRunner {
     self.minimumSeconds = minimumSeconds
     call = try shape.call()
     problem = try AttentionProblem(call)
-    truth = SampledTruth(call, problem)
+    if let storage = shape.kvType {
+      let cache = CacheBench(shape, storage, call)
+      let rounded = try cache.rounded()
+      truth = SampledTruth(rounded, try AttentionProblem(rounded), roundedTo: problem.elementType)
+      self.cache = cache
+    } else {
+      truth = SampledTruth(call, problem, roundedTo: problem.elementType)
+      cache = nil
+    }
   }
 
   /// The row, and whether the result was right: if not, its times mean nothing.
   func run(on engine: AttentionEngine) throws -> (row: BenchRow, isRight: Bool) {
+    if let cache { return try run(cache, on: engine) }
     // One run to compile, warm up and learn how long a run takes.
     let builtBefore = Program.totalBuildSeconds
     let first = try engine.measure(call, repetitions: 1)
@@ -39,6 +49,20 @@ struct BenchRunner {
     let row = BenchRow(
       shape, problem, measured.plan, kernelSeconds: measured.kernelSeconds, endToEndSeconds: endToEnd,
       peakBytes: measured.peakBytes, buildSeconds: buildSeconds, error: comparison.largest)
+    return (row, comparison.isRight)
+  }
+
+  private func run(_ cache: CacheBench, on engine: AttentionEngine) throws -> (row: BenchRow, isRight: Bool) {
+    let builtBefore = Program.totalBuildSeconds
+    let first = try cache.measure(on: engine, repetitions: 1)
+    let buildSeconds = Program.totalBuildSeconds - builtBefore
+    let measured = try cache.measure(
+      on: engine, repetitions: repetitionCount(oneTakes: first.kernelSeconds.first ?? 0))
+    let comparison = truth.compare(measured.result)
+    let row = BenchRow(
+      shape, problem, try engine.plan(problem), kernelSeconds: measured.kernelSeconds,
+      endToEndSeconds: measured.stepSeconds, peakBytes: measured.bytes, buildSeconds: buildSeconds,
+      error: comparison.largest)
     return (row, comparison.isRight)
   }
 
@@ -65,8 +89,8 @@ private struct SampledTruth {
   private static let sampledHeads = 4
   private static let sampledRows = 8
 
-  init(_ call: AttentionCall, _ problem: AttentionProblem) {
-    relativeBound = 2 * problem.elementType.unitRoundoff
+  init(_ call: AttentionCall, _ problem: AttentionProblem, roundedTo elementType: ElementType) {
+    relativeBound = 2 * elementType.unitRoundoff
     let whole = problem.headCount * problem.queryLength * problem.keyLength <= Self.pairsAtOnce
     let heads = whole ? Array(0..<problem.headCount) : Self.spread(Self.sampledHeads, over: problem.headCount)
     let rows = whole ? Array(0..<problem.queryLength) : Self.spread(Self.sampledRows, over: problem.queryLength)

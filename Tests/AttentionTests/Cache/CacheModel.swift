@@ -39,10 +39,28 @@ struct CacheModel {
     }
   }
 
+  mutating func truncate(to length: Int) {
+    for b in keys.indices { truncate(sequence: b, to: min(length, keys[b][0].count)) }
+  }
+
+  mutating func truncate(sequence b: Int, to length: Int) {
+    for h in keys[b].indices {
+      keys[b][h].removeLast(keys[b][h].count - length)
+      values[b][h].removeLast(values[b][h].count - length)
+    }
+  }
+
+  /// The second sequence becomes the first.
+  mutating func share() {
+    keys[1] = keys[0]
+    values[1] = values[0]
+  }
+
   static func row(_ tensor: Tensor, _ layout: TensorLayout, _ b: Int, _ h: Int, _ i: Int) -> [Float] {
     let shape = tensor.shape
     let (heads, rows) = layout == .bhsd ? (shape[1], shape[2]) : (shape[2], shape[1])
     let row = layout == .bhsd ? (b * heads + h) * rows + i : (b * rows + i) * heads + h
+    // (One row's floats: the tensors of a test are small, but there are many.)
     return Array(tensor.floats()[row * shape[3]..<(row + 1) * shape[3]])
   }
 

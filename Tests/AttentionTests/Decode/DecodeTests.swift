@@ -14,43 +14,49 @@ struct DecodeTests {
   }
 
   static let choices =
-    [4, 8, 16].flatMap { width in
-      (0..<2).map { Choice(deviceClass: .cpu, vectorWidth: width, skipped: $0) }
-    } + (0..<4).map { Choice(deviceClass: .gpu, vectorWidth: 1, skipped: $0) }
+    [(8, 0), (16, 0), (4, 1)].map { Choice(deviceClass: .cpu, vectorWidth: $0, skipped: $1) }
+    + [0, 2, 3].map { Choice(deviceClass: .gpu, vectorWidth: 1, skipped: $0) }
 
-  /// One query and several, of one head and of many that share keys, rows that are whole vectors and that are not.
-  static func calls(_ type: ElementType) -> [NamedCall] {
-    [
-      NamedCall("one query", CallShape(type, heads: 4, keyHeads: 2, queries: 1, keys: 300, D: 64)),
-      NamedCall("odd rows", CallShape(type, form: .bshd, batch: 2, heads: 5, keyHeads: 1, queries: 2, keys: 37, D: 19, Dv: 7)),
-      NamedCall("pieces and modifiers", CallShape(type, batch: 2, heads: 6, keyHeads: 2, queries: 3, keys: 700, D: 40, Dv: 24)) {
-        $0.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([2, 6, 3, 700], .bfloat16))
+  /// One query and several, of one head and of many that share keys. Few pairs of dimensions: the kernels are built for each.
+  static func calls(_ type: ElementType, _ choice: Choice) -> [NamedCall] {
+    let calls = [
+      NamedCall("one query", CallShape(type, heads: 4, keyHeads: 2, queries: 1, keys: 300, D: 32)),
+      NamedCall("pieces and modifiers", CallShape(type, batch: 2, heads: 6, keyHeads: 2, queries: 2, keys: 700, D: 32)) {
+        $0.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([2, 6, 2, 700], .bfloat16))
         $0.sinks = [0, 1, -.infinity, 2, 0.5, -1]
         $0.softcap = 3
         $0.alibiSlopes = [0.5, 0.25, 0.125, 0, 0.3, 0.01]
       },
-      NamedCall("window", CallShape(type, queries: 16, keys: 900, D: 16)) { $0.mask = .window(left: 280, right: 5) },
+      NamedCall("window", CallShape(type, heads: 4, keyHeads: 2, queries: 16, keys: 900, D: 32)) {
+        $0.mask = .window(left: 280, right: 5)
+      },
+      NamedCall("block mask", CallShape(type, heads: 4, keyHeads: 2, queries: 16, keys: 300, D: 32)) {
+        $0.mask = .blocks(try BlockMaskTests.mask([1, 4], 16, 300, 3, 20))
+      },
       NamedCall("packed") {
-        var call = try PackedTests.call(type, queries: [1, 0, 5], keys: [600, 7, 65], width: 16)
+        var call = try PackedTests.call(type, queries: [1, 0, 5], keys: [600, 7, 65], width: 32)
         call.mask = .causal(.lowerRight)
         return call
       },
-      NamedCall("one tensor", CallShape(type, form: .packed, batch: 2, heads: 2, queries: 9, D: 24)),
-      NamedCall("paged") { try PagedTests.call(type, queries: 2) },
+      NamedCall("one tensor", CallShape(type, form: .packed, batch: 2, heads: 2, queries: 9, D: 32)),
       NamedCall("no keys") {
-        var call = try CallShape(type, batch: 2, queries: 2, keys: 20, D: 16).call()
+        var call = try CallShape(type, batch: 2, heads: 4, keyHeads: 2, queries: 2, keys: 20, D: 32).call()
         call.keyLengths = [0, 20]
         return call
       },
-      NamedCall("wide", CallShape(type, heads: 3, keyHeads: 1, queries: 1, keys: 70, D: 576, Dv: 512)),
+      NamedCall("paged") { try PagedTests.call(type, queries: 2) },
     ]
+    guard type == .float32 else { return calls }
+    let odd = CallShape(form: .bshd, batch: 2, heads: 5, keyHeads: 1, queries: 2, keys: 37, D: 19, Dv: 7)
+    let wide = CallShape(heads: 3, keyHeads: 1, queries: 1, keys: 70, D: 576, Dv: 512)
+    return calls + [NamedCall("odd rows", odd)] + (choice.vectorWidth < 16 ? [NamedCall("wide", wide)] : [])
   }
 
   @Test("A grid on every row of the tiles", arguments: TestDevice.all, choices)
   func grid(device: TestDevice, choice: Choice) throws {
     guard device.kernel == .auto else { return }
-    for type in choice.skipped == 0 && choice.vectorWidth != 4 ? ElementType.storageTypes : [.float32] {
-      for named in Self.calls(type) {
+    for type in choice.skipped == 0 ? ElementType.storageTypes : [.float32] {
+      for named in Self.calls(type, choice) {
         let call = try named.call().inOnePass(true)
         guard let result = try Self.attention(call, on: device, with: choice) else { continue }
         #expect(try Expectation(call).misses(result) == [], "\(type.rawValue) \(named)")
@@ -62,7 +68,7 @@ struct DecodeTests {
   func nonFinite(device: TestDevice, choice: Choice) throws {
     guard device.kernel == .auto else { return }
     for keys in [5, 70, 300] {
-      var call = try CallShape(queries: 4, keys: keys, D: 16).call().inOnePass(true)
+      var call = try CallShape(heads: 2, queries: 4, keys: keys, D: 32).call().inOnePass(true)
       call.operands = .separate(
         query: try call.query.replacing([0, 0, 2, 1], with: .nan), key: call.key,
         value: try call.value.replacing([0, 1, keys - 2, 2], with: .infinity))
