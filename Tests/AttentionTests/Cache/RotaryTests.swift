@@ -60,7 +60,7 @@ struct RotaryTests {
     #expect(agree(scaled.frequencies, [0.25, 0.025, 0.0025, 0.00025]))
     scaled.scaling = .ntk(factor: 8)
     // 8^(8/6) = 16: a base of 160000, whose fourth root is 20.
-    #expect(agree(scaled.frequencies, [1, 1 / 20, 1 / 400, 1 / 8000]))
+    #expect(agree(scaled.frequencies, [1, 0.05, 0.0025, 0.000125]))
     scaled.scaling = .yarn(factor: 4, originalLength: 32)
     // Pairs that turn 32 times and once in 32 positions: −0.796… → 0, and 0.707… → 1: pair 0 stays, the others are divided.
     #expect(agree(scaled.frequencies, [1, 0.025, 0.0025, 0.00025]))
