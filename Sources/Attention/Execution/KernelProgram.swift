@@ -21,6 +21,7 @@ extension DevicePlan {
       case .staged(let tiles): StagedKernels.Key(problem, self, tiles).program(subgroupSizes: sizes)
       case .fusedCPU(let tiles): FusedCPUKernels.Key(problem, self, tiles).program
       case .fusedGPU(let tiles): FusedGPUKernels.Key(problem, self, tiles).program(subgroupSizes: sizes)
+      case .decode(let tiles): DecodeKernels.Key(problem, self, tiles).program
       }
     let insight = insightTiles.map { StagedKernels.Key(problem, self, $0).insightProgram(subgroupSizes: sizes) }
     return [main] + [insight].compactMap { $0 }

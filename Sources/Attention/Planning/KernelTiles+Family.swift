@@ -1,7 +1,7 @@
 import OpenCL
 
 extension KernelTiles {
-  /// A family of kernels, whose tiles are a row of the same sizes.
+  /// A family of kernels with sizes to search, whose tiles are a row of the same sizes.
   package enum Family: String, Sendable, Hashable, CaseIterable {
     case staged
     case fusedCPU = "fused-cpu"
@@ -26,11 +26,13 @@ extension KernelTiles {
     }
   }
 
-  package var family: Family {
+  /// nil for the decode kernels: their sizes follow from the call, and are not searched.
+  package var family: Family? {
     switch self {
     case .staged: .staged
     case .fusedCPU: .fusedCPU
     case .fusedGPU: .fusedGPU
+    case .decode: nil
     }
   }
 
@@ -40,6 +42,7 @@ extension KernelTiles {
     case .staged(let tiles): tiles.sizes
     case .fusedCPU(let tiles): tiles.sizes
     case .fusedGPU(let tiles): tiles.sizes
+    case .decode: []
     }
   }
 

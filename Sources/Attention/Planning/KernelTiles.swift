@@ -6,11 +6,14 @@ public enum KernelTiles: Sendable, Hashable {
   case fusedCPU(FusedCPUTiles)
   /// One pass for devices whose work-items share local memory.
   case fusedGPU(FusedGPUTiles)
+  /// Few queries: keys cut into pieces that are read side by side and merged.
+  case decode(DecodeTiles)
 
   public var kernel: KernelChoice {
     switch self {
     case .staged: .staged
     case .fusedCPU, .fusedGPU: .fused
+    case .decode: .decode
     }
   }
 
@@ -20,6 +23,7 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.tileRows
     case .fusedCPU(let tiles): tiles.tileRows
     case .fusedGPU(let tiles): tiles.tileRows
+    case .decode: 1
     }
   }
 
@@ -29,6 +33,7 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.tileColumns
     case .fusedCPU(let tiles): tiles.tileKeys
     case .fusedGPU(let tiles): tiles.tileKeys
+    case .decode(let tiles): tiles.tileKeys
     }
   }
 
@@ -42,7 +47,9 @@ public enum KernelTiles: Sendable, Hashable {
     // What was tuned for a family stands before the rows of its table.
     var candidates: [KernelTiles] = []
     for tiles in Self.candidates(for: problem, on: device, kernel: kernel) {
-      if tiles.family != candidates.last?.family, let tuned = device.tuning[ProblemClass(problem, tiles.family)] {
+      if let family = tiles.family, family != candidates.last?.family,
+        let tuned = device.tuning[ProblemClass(problem, family)]
+      {
         candidates.append(tuned)
       }
       candidates.append(tiles)
@@ -54,7 +61,7 @@ public enum KernelTiles: Sendable, Hashable {
           "no tile of the \(kernel == .auto ? "" : "\(kernel.rawValue) ")kernels fits \(device.localMemory) bytes "
           + "of local memory and \(device.maxWorkGroupSize) work-items")
     }
-    return (tiles, device.tuning[ProblemClass(problem, tiles.family)] == tiles)
+    return (tiles, tiles.family.map { device.tuning[ProblemClass(problem, $0)] == tiles } ?? false)
   }
 
   /// The staged tiles whose product finds the most attended keys: the plan's own, or the best that fit.
@@ -77,7 +84,10 @@ public enum KernelTiles: Sendable, Hashable {
     let staged = StagedTiles.candidates(for: device.deviceClass).map(KernelTiles.staged)
     if kernel == .staged || problem.outputs.needsScoreMatrix { return staged }
     // The attention received is summed tile by tile: slices of a mask must then be whole tiles of that product too.
-    if problem.outputs.needsInsight && problem.mask != nil { return staged }
+    if problem.outputs.needsInsight && (problem.mask != nil || kernel == .decode) { return staged }
+    let decode = DecodeTiles.candidates(for: device, rows: problem.groupSize * problem.queryLength)
+      .map(KernelTiles.decode)
+    if kernel == .decode { return decode }
     let fused: [KernelTiles] =
       switch device.deviceClass {
       case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
@@ -87,7 +97,9 @@ public enum KernelTiles: Sendable, Hashable {
         ).map(KernelTiles.fusedGPU)
       case .native, .reference: []
       }
-    return kernel == .fused ? fused : fused + staged
+    if kernel == .fused { return fused }
+    let isDecoding = problem.isDecoding && !problem.outputs.needsInsight
+    return isDecoding ? decode + fused + staged : fused + staged
   }
 
   /// Whether a device's limits admit these tiles.
@@ -96,6 +108,8 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.fit(device)
     case .fusedCPU(let tiles): tiles.fit(device, problem)
     case .fusedGPU(let tiles):
+      tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
+    case .decode(let tiles):
       tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
     }
   }
@@ -107,6 +121,7 @@ extension KernelTiles: CustomStringConvertible {
     case .staged(let tiles): "\(tiles)"
     case .fusedCPU(let tiles): "\(tiles)"
     case .fusedGPU(let tiles): "\(tiles)"
+    case .decode(let tiles): "\(tiles)"
     }
   }
 }

@@ -13,8 +13,9 @@ package struct SampledTruth {
   private static let sampledHeads = 4
   private static let sampledRows = 8
 
-  package init(_ call: AttentionCall, _ problem: AttentionProblem) {
-    relativeBound = 2 * problem.elementType.unitRoundoff
+  /// - Parameter elementType: What the device rounds its output to.
+  package init(_ call: AttentionCall, _ problem: AttentionProblem, roundedTo elementType: ElementType) {
+    relativeBound = 2 * elementType.unitRoundoff
     let whole = problem.headCount * problem.queryLength * problem.keyLength <= Self.pairsAtOnce
     let heads = whole ? Array(0..<problem.headCount) : Self.spread(Self.sampledHeads, over: problem.headCount)
     let rows = whole ? Array(0..<problem.queryLength) : Self.spread(Self.sampledRows, over: problem.queryLength)

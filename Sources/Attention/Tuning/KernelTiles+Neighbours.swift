@@ -2,7 +2,8 @@ extension KernelTiles {
   /// Tiles that differ from these in one step: one size larger or smaller, or two that belong together. Some cannot be
   /// built or do not fit; ``fit(_:_:)`` says which.
   package func neighbours(on device: DeviceProfile) -> [KernelTiles] {
-    steps(on: device).compactMap { KernelTiles(family, sizes: $0, vendor: device.vendor) }.filter { $0 != self }
+    guard let family else { return [] }
+    return steps(on: device).compactMap { KernelTiles(family, sizes: $0, vendor: device.vendor) }.filter { $0 != self }
   }
 
   private func steps(on device: DeviceProfile) -> [[Int]] {
@@ -44,6 +45,7 @@ extension KernelTiles {
       steps.scale([6])
       steps.walk(7, over: [4, 8, 16])
       steps.walk(8, over: [1024, 2048, 4096, 8192])
+    case .decode: break
     }
     return steps.found
   }

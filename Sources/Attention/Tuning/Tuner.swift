@@ -25,7 +25,7 @@ package struct Tuner {
     init(_ call: AttentionCall) throws {
       self.call = call
       problem = try AttentionProblem(call)
-      truth = SampledTruth(call, problem)
+      truth = SampledTruth(call, problem, roundedTo: problem.elementType)
     }
   }
 
@@ -48,7 +48,8 @@ package struct Tuner {
   ///   - call: What is timed.
   ///   - ragged: A small call of the same class and dimensions, of odd lengths.
   ///   - minimumSeconds: Time spent on each candidate that has a chance, at least.
-  /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the engine's device runs no kernels.
+  /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the engine's device runs no kernels, or none with sizes to
+  ///   search.
   package init(
     _ engine: AttentionEngine, kernel: KernelChoice, call: AttentionCall, ragged: AttentionCall, minimumSeconds: Double
   ) throws {
@@ -64,9 +65,14 @@ package struct Tuner {
         device: plan.parts.map(\.device.identifier).joined(separator: ","),
         reason: "only one OpenCL device can be tuned")
     }
+    guard let family = kernels.tiles.family else {
+      throw AttentionError.cannotRun(
+        device: part.device.identifier,
+        reason: "the sizes of its \(kernels.tiles.kernel.rawValue) kernels follow from the call, there are none to search")
+    }
     device = part.device
     start = kernels.tiles
-    problemClass = ProblemClass(measured.problem, start.family)
+    problemClass = ProblemClass(measured.problem, family)
   }
 
   /// The first rows of the table, to be tried before the search takes steps of its own. (The last are for devices with
@@ -117,7 +123,7 @@ package struct Tuner {
     _ testCase: Case, _ tiles: KernelTiles, repetitions: Int
   ) throws -> (result: AttentionResult, kernelSeconds: [Double]) {
     var profile = device
-    profile.tuning[ProblemClass(testCase.problem, tiles.family)] = tiles
+    profile.tuning[ProblemClass(testCase.problem, problemClass.family)] = tiles
     let plan = try AttentionPlan(testCase.problem, devices: [profile], kernel: kernel)
     guard plan.parts.allSatisfy({ if case .kernels(let plan) = $0.work { plan.tiles == tiles } else { false } }) else {
       throw AttentionError.cannotRun(device: device.identifier, reason: "the planner passes these tiles over")

@@ -110,7 +110,7 @@ extension TuningFile {
 extension TuningFile.Row {
   /// A row for these kernels.
   package init(_ problem: ProblemClass, _ tiles: KernelTiles, ratio: Double) {
-    self.init(problem: problem, kernels: tiles.family.kernelDigest, ratio: ratio, sizes: tiles.sizes)
+    self.init(problem: problem, kernels: problem.family.kernelDigest, ratio: ratio, sizes: tiles.sizes)
   }
 
   fileprivate var text: String {

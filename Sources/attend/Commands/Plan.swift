@@ -27,6 +27,12 @@ struct Plan: ParsableCommand {
   @Flag(help: "Print one JSON object a problem, with the programs that each device builds.")
   var json = false
 
+  func validate() throws {
+    guard shapes.kvType == nil else {
+      throw ValidationError("--kv-type: expected none, a cache is there only once it is made; 'attend bench' makes one.")
+    }
+  }
+
   mutating func run() throws {
     let planner = try planner()
     let outputs = outputs.map { AttentionOutputs($0.values.map(\.option)) } ?? .output

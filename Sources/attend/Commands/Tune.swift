@@ -32,6 +32,9 @@ struct Tune: ParsableCommand {
   var json = false
 
   func validate() throws {
+    guard shapes.kvType == nil else {
+      throw ValidationError("--kv-type: expected none, the sizes of the decode kernels are not searched.")
+    }
     guard minimumSeconds >= 0, minimumSeconds <= 3600 else {
       throw ValidationError("--minimum-seconds: expected 0 to 3600, found \(minimumSeconds).")
     }

@@ -16,6 +16,8 @@ struct BenchRow: Encodable {
   let valueDimension: Int
   let causal: Bool
   let window: OrNull<[Int?]>
+  let keyLengths: OrNull<[Int]>
+  let kvType: OrNull<String>
   let repetitions: Int
   let kernelSecondsMedian: Double
   let kernelSecondsMin: Double
@@ -40,7 +42,7 @@ struct BenchRow: Encodable {
     device = devices.map(\.identifier).joined(separator: ",")
     deviceName = devices.map(\.name).joined(separator: ", ")
     backend = Self.distinct(devices.map { $0.isOpenCL ? "opencl" : "cpu" })
-    kernel = Self.distinct(plan.parts.map(\.kernelName))
+    kernel = shape.kvType != nil && backend == "opencl" ? "decode" : Self.distinct(plan.parts.map(\.kernelName))
     dtype = shape.dtype.rawValue
     batch = shape.batch
     heads = shape.heads
@@ -51,13 +53,15 @@ struct BenchRow: Encodable {
     valueDimension = shape.valueDimension
     causal = shape.causal
     window = OrNull(shape.window?.values)
+    keyLengths = OrNull(shape.keyLengths)
+    kvType = OrNull(shape.kvType?.rawValue)
     repetitions = kernelSeconds.count
     kernelSecondsMedian = kernelSeconds.median
     kernelSecondsMin = kernelSeconds.min() ?? 0
     endToEndSecondsMedian = endToEndSeconds.median
     flops = problem.floatingPointOperations
     gflops = Double(flops) / kernelSecondsMedian / 1e9
-    bytes = problem.operandBytes
+    bytes = shape.kvType.map { shape.cachedBytes(problem, $0) } ?? problem.operandBytes
     gigabytesPerSecond = Double(bytes) / kernelSecondsMedian / 1e9
     deviceBytesPeak = peakBytes
     maxAbsError = error
@@ -83,5 +87,14 @@ struct BenchRow: Encodable {
       Quantity.bytes(deviceBytesPeak), Quantity.scientific(maxAbsError),
       speedupVsCpu.value.map { Quantity.rounded($0) + "×" } ?? "",
     ]
+  }
+}
+
+extension Shape {
+  /// The bytes of queries, output, and the keys and values as a cache keeps them, each counted once.
+  fileprivate func cachedBytes(_ problem: AttentionProblem, _ storage: KVCacheStorage) -> Int {
+    let rows = problem.sequences.reduce(0) { $0 + $1.keyLength } * kvHeads
+    let queries = batch * heads * queryLength * (headDimension + valueDimension) * problem.elementType.byteCount
+    return queries + rows * (storage.rowBytes(headDimension) + storage.rowBytes(valueDimension))
   }
 }

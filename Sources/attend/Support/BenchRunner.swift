@@ -7,6 +7,7 @@ struct BenchRunner {
   private let call: AttentionCall
   private let problem: AttentionProblem
   private let truth: SampledTruth
+  private let cache: CacheBench?
   private let repetitions: Int
   private let minimumSeconds: Double
 
@@ -23,11 +24,20 @@ struct BenchRunner {
     self.minimumSeconds = minimumSeconds
     call = try shape.call()
     problem = try AttentionProblem(call)
-    truth = SampledTruth(call, problem)
+    if let storage = shape.kvType {
+      let cache = CacheBench(shape, storage, call)
+      let rounded = try cache.rounded()
+      truth = SampledTruth(rounded, try AttentionProblem(rounded), roundedTo: problem.elementType)
+      self.cache = cache
+    } else {
+      truth = SampledTruth(call, problem, roundedTo: problem.elementType)
+      cache = nil
+    }
   }
 
   /// The row, and whether the result was right: if not, its times mean nothing.
   func run(on engine: AttentionEngine) throws -> (row: BenchRow, isRight: Bool) {
+    if let cache { return try run(cache, on: engine) }
     // One run to compile, warm up and learn how long a run takes.
     let builtBefore = Program.totalBuildSeconds
     let first = try engine.measure(call, repetitions: 1)
@@ -47,6 +57,20 @@ struct BenchRunner {
     let row = BenchRow(
       shape, problem, measured.plan, kernelSeconds: measured.kernelSeconds, endToEndSeconds: endToEnd,
       callOverhead: overhead?.median, peakBytes: measured.peakBytes, buildSeconds: buildSeconds,
+      error: comparison.largest)
+    return (row, comparison.isRight)
+  }
+
+  private func run(_ cache: CacheBench, on engine: AttentionEngine) throws -> (row: BenchRow, isRight: Bool) {
+    let builtBefore = Program.totalBuildSeconds
+    let first = try cache.measure(on: engine, repetitions: 1)
+    let buildSeconds = Program.totalBuildSeconds - builtBefore
+    let measured = try cache.measure(
+      on: engine, repetitions: repetitionCount(oneTakes: first.kernelSeconds.first ?? 0))
+    let comparison = truth.compare(measured.result)
+    let row = BenchRow(
+      shape, problem, try engine.plan(problem), kernelSeconds: measured.kernelSeconds,
+      endToEndSeconds: measured.stepSeconds, callOverhead: nil, peakBytes: measured.bytes, buildSeconds: buildSeconds,
       error: comparison.largest)
     return (row, comparison.isRight)
   }

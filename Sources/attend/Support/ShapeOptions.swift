@@ -33,20 +33,52 @@ struct ShapeOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Keys seen before and after each query; 'none' is no limit.", valueName: "left,right"))
   var window: Window?
 
+  @Option(
+    help: ArgumentHelp(
+      "Keys of each sequence of one ragged batch, in place of --batch and --key-length.", valueName: "a,b,c"))
+  var keyLengths: List<Int>?
+
+  @Option(
+    help: ArgumentHelp(
+      "Attention over a key/value cache in this storage: f32, f16, bf16, q8_0 or q4_0.", valueName: "type"))
+  var kvType: List<KVCacheStorage>?
+
   /// Whether no option names a shape.
   var isEmpty: Bool {
     [batch, heads, kvHeads, queryLength, keyLength, headDimension, valueDimension].allSatisfy { $0 == nil }
-      && dtype == nil && !causal && window == nil
+      && dtype == nil && !causal && window == nil && keyLengths == nil && kvType == nil
+  }
+
+  func validate() throws {
+    if let lengths = keyLengths?.values {
+      guard batch == nil, keyLength == nil else {
+        throw ValidationError("--key-lengths: expected no --batch and --key-length beside it.")
+      }
+      guard lengths.allSatisfy({ (0..<1 << 30).contains($0) }) else {
+        throw ValidationError("--key-lengths: expected lengths of 0 or more, found \(lengths).")
+      }
+    }
   }
 
   /// The shapes of the grid, the default one where no option names a shape.
   func shapes(defaultLengths: [Int] = [128, 512, 1024]) throws -> [Shape] {
+    try grid(defaultLengths: defaultLengths).flatMap { shape in
+      guard let kvType else { return [shape] }
+      return kvType.values.map { storage in
+        var shape = shape
+        shape.kvType = storage
+        return shape
+      }
+    }
+  }
+
+  private func grid(defaultLengths: [Int]) throws -> [Shape] {
     var shapes: [Shape] = []
-    for batch in values(batch, [1]) {
+    for batch in values(batch, [keyLengths?.values.count ?? 1]) {
       for heads in values(heads, [8]) {
         for kvHeads in values(kvHeads, [heads]) {
-          for queryLength in values(queryLength, keyLength?.values ?? defaultLengths) {
-            for keyLength in values(keyLength, [queryLength]) {
+          for queryLength in values(queryLength, keyLength?.values ?? (keyLengths == nil ? defaultLengths : [1])) {
+            for keyLength in values(keyLength, [keyLengths?.values.max() ?? queryLength]) {
               for headDimension in values(headDimension, [64]) {
                 for valueDimension in values(valueDimension, [headDimension]) {
                   for dtype in dtype?.values ?? StorageType.allCases {
@@ -54,7 +86,7 @@ struct ShapeOptions: ParsableArguments {
                       Shape(
                         batch: batch, heads: heads, kvHeads: kvHeads, queryLength: queryLength, keyLength: keyLength,
                         headDimension: headDimension, valueDimension: valueDimension, dtype: dtype, causal: causal,
-                        window: window))
+                        window: window, keyLengths: keyLengths?.values))
                   }
                 }
               }
@@ -82,6 +114,10 @@ struct Shape {
   let dtype: StorageType
   let causal: Bool
   let window: Window?
+  /// Of each sequence, where they are not all `keyLength`.
+  var keyLengths: [Int]?
+  /// The storage of the cache that the keys and values are in, where they are in one.
+  var kvType: KVCacheStorage?
 
   var mask: AttentionMask {
     let mask = causal ? AttentionMask.causal(.lowerRight) : .none
@@ -89,7 +125,12 @@ struct Shape {
   }
 
   func problem(outputs: AttentionOutputs = .output) throws -> AttentionProblem {
-    try AttentionProblem(
+    guard keyLengths == nil else {
+      var call = try call()
+      call.returning = outputs
+      return try AttentionProblem(call)
+    }
+    return try AttentionProblem(
       batch: batch, queryHeads: heads, keyValueHeads: kvHeads, queryLength: queryLength, keyLength: keyLength,
       headDimension: headDimension, valueDimension: valueDimension, elementType: dtype.elementType, mask: mask,
       outputs: outputs)
@@ -103,6 +144,7 @@ struct Shape {
       key: try numbers.tensor([batch, kvHeads, keyLength, headDimension], dtype.elementType),
       value: try numbers.tensor([batch, kvHeads, keyLength, valueDimension], dtype.elementType))
     call.mask = mask
+    call.keyLengths = keyLengths
     return call
   }
 
@@ -111,9 +153,13 @@ struct Shape {
     let length = queryLength == keyLength ? "\(queryLength)" : "\(queryLength)×\(keyLength)"
     let width = headDimension == valueDimension ? "\(headDimension)" : "\(headDimension)/\(valueDimension)"
     let window = window.map { " window \($0.description)" } ?? ""
-    return "\(dtype.rawValue) B\(batch) H\(heads) L\(length) D\(width)\(causal ? " causal" : "")\(window)"
+    let ragged = keyLengths.map { " lengths \($0.map(String.init).joined(separator: ","))" } ?? ""
+    let cache = kvType.map { " cache \($0.rawValue)" } ?? ""
+    return "\(dtype.rawValue) B\(batch) H\(heads) L\(length) D\(width)\(causal ? " causal" : "")\(window)\(ragged)\(cache)"
   }
 }
+
+extension KVCacheStorage: ExpressibleByArgument {}
 
 enum StorageType: String, CaseIterable, ExpressibleByArgument {
   case f32, f16, bf16

@@ -34,7 +34,7 @@ struct TunedPlanTests {
     #expect(!table.tilesAreTuned)
     let other = try #require(
       table.tiles.neighbours(on: device).first { $0.fit(problem, device) })
-    device.tuning[ProblemClass(problem, table.tiles.family)] = other
+    device.tuning[ProblemClass(problem, try #require(table.tiles.family))] = other
     let tuned = try Self.plan(problem, device)
     #expect(tuned.tiles == other && tuned.tilesAreTuned)
     #expect(try Self.plan(problem, device, .fused).tiles == other)
@@ -141,7 +141,7 @@ struct TunedPlanTests {
       let fitting = tiles.neighbours(on: profile).filter { $0.fit(problem, profile) }
       tiles = fitting[step * 2 % fitting.count]
     }
-    profile.tuning[ProblemClass(problem, tiles.family)] = tiles
+    profile.tuning[ProblemClass(problem, try #require(tiles.family))] = tiles
     let plan = try AttentionPlan(problem, devices: [profile])
     #expect(plan.tiles == [tiles])
     do {

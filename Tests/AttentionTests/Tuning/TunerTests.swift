@@ -84,7 +84,7 @@ struct TunerTests {
     let profile = try #require(try engine().devices.first)
     let info = try #require(try engine().openCLDevice(device.name)).info
     let other = try #require(table.tiles.neighbours(on: profile).first { $0.fit(problem, profile) })
-    let row = TuningFile.Row(ProblemClass(problem, other.family), other, ratio: 0.9)
+    let row = TuningFile.Row(ProblemClass(problem, try #require(other.family)), other, ratio: 0.9)
     #expect(store.add(row, of: info))
     #expect(try plan() == (other, true))
     #expect(try Expectation(call).misses(try engine().attention(call)) == [])

@@ -1,0 +1,179 @@
+import OpenCL
+
+/// Cosines and sines of rotary embedding, a row for each position (or whatever rows are numbered by).
+public struct RotaryTables: Sendable {
+  /// Float32 `[rows, pairs]`.
+  public let cosines: Tensor
+  public let sines: Tensor
+  public let style: RotaryEmbedding.Style
+
+  /// Rows for positions 0 ..< `positions`.
+  ///
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for an embedding that no row can be rotated by.
+  public init(_ embedding: RotaryEmbedding, positions: Int) throws {
+    try embedding.check(width: max(embedding.dimensions, 0))
+    let shape = [positions, embedding.pairs]
+    // Before anything is computed: the count may be nonsense.
+    _ = try Tensor.byteCount(shape: shape + [2], elementType: .float32)
+    let angles = embedding.angles(at: Array(0..<positions))
+    let pairs = embedding.pairs
+    func table(_ part: Int) throws -> Tensor {
+      var rows: [Float] = []
+      for position in 0..<positions {
+        let first = (position * 2 + part) * pairs
+        rows += angles[first..<first + pairs]
+      }
+      return try Tensor(rows, shape: shape)
+    }
+    try self.init(cosines: table(0), sines: table(1), style: embedding.style)
+  }
+
+  /// Tables that are given: `[…, pairs]`, of a floating-point type.
+  ///
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for shapes that differ or have no pairs.
+  public init(cosines: Tensor, sines: Tensor, style: RotaryEmbedding.Style) throws {
+    guard cosines.shape == sines.shape, let pairs = cosines.shape.last, pairs > 0, cosines.elementType.isFloatingPoint,
+      sines.elementType.isFloatingPoint
+    else {
+      throw AttentionError.invalid(
+        argument: "cosines and sines", found: "shapes \(cosines.shape) and \(sines.shape)",
+        expected: "floating-point tensors of one shape [rows, pairs]")
+    }
+    let shape = [cosines.count / pairs, pairs]
+    self.cosines = try cosines.converted(to: .float32).reshaped(shape)
+    self.sines = try sines.converted(to: .float32).reshaped(shape)
+    self.style = style
+  }
+
+  /// Rows, and pairs of a row.
+  public var rows: Int { cosines.shape[0] }
+  public var pairs: Int { cosines.shape[1] }
+}
+
+extension AttentionEngine {
+  /// Rotary embedding of a tensor.
+  ///
+  /// - Parameters:
+  ///   - tensor: `[B, H, L, D]` in layout `bhsd`, `[B, L, H, D]` in `bshd`; float32, float16 or bfloat16. The first
+  ///     `2 · pairs` elements of each row are rotated.
+  ///   - tables: Cosines and sines.
+  ///   - positions: `[B][L]`: which row of the tables each row of the tensor is rotated by; `b · L + i` where it is nil.
+  /// - Returns: A tensor of the same shape and type.
+  /// - Throws: ``AttentionError``.
+  public func rotaryEmbedding(
+    _ tensor: Tensor, _ tables: RotaryTables, positions: [[Int]]? = nil, layout: TensorLayout = .bhsd
+  ) throws -> Tensor {
+    let rotation = try Rotation(tensor.shape, tensor.elementType, tables, positions, layout)
+    switch try home() {
+    case .host: return try rotation.rotated(tensor)
+    case .device(let executor):
+      return try executor.rotate(try executor.buffer(copying: tensor), rotation).tensor()
+    }
+  }
+
+  /// As ``rotaryEmbedding(_:_:positions:layout:)``, of a tensor on the device, where the result stays.
+  public func rotaryEmbedding(
+    _ tensor: DeviceTensor, _ tables: RotaryTables, positions: [[Int]]? = nil, layout: TensorLayout = .bhsd
+  ) throws -> DeviceTensor {
+    let rotation = try Rotation(tensor.shape, tensor.elementType, tables, positions, layout)
+    switch try home() {
+    case .host: return try deviceTensor(try rotation.rotated(try tensor.tensor()))
+    case .device(let executor): return try executor.rotate(try executor.operand(.device(tensor)), rotation)
+    }
+  }
+}
+
+/// A checked rotation: which row of the tables each row of a tensor takes.
+struct Rotation {
+  let shape: [Int]
+  let elementType: ElementType
+  let tables: RotaryTables
+  let heads: Int
+  let length: Int
+  let places: [Int32]
+  let rows: RowLayout
+
+  init(
+    _ shape: [Int], _ elementType: ElementType, _ tables: RotaryTables, _ positions: [[Int]]?, _ layout: TensorLayout
+  ) throws {
+    guard layout != .thd, shape.count == 4 else {
+      throw AttentionError.invalid(
+        argument: "tensor", found: "shape \(shape), layout \(layout.rawValue)",
+        expected: "[B, H, L, D] in bhsd or [B, L, H, D] in bshd")
+    }
+    guard elementType.isAttentionStorage else {
+      throw AttentionError.invalid(argument: "tensor", found: elementType.rawValue, expected: "F32, F16 or BF16")
+    }
+    guard 2 * tables.pairs <= shape[3] else {
+      throw AttentionError.invalid(
+        argument: "tables", found: "\(tables.pairs) pairs", expected: "at most half of the row's \(shape[3]) elements")
+    }
+    let batch = shape[0]
+    self.shape = shape
+    self.elementType = elementType
+    self.tables = tables
+    (heads, length) = layout == .bhsd ? (shape[1], shape[2]) : (shape[2], shape[1])
+    rows = RowLayout(layout, heads: heads, rows: length, width: shape[3])
+    if let positions {
+      guard positions.count == batch, positions.allSatisfy({ [length] in $0.count == length }) else {
+        throw AttentionError.invalid(
+          argument: "positions", found: "\(positions.map(\.count))", expected: "[B][L] = [\(batch)][\(length)]")
+      }
+    }
+    let places = positions?.flatMap { $0 } ?? Array(0..<batch * length)
+    if let wrong = places.first(where: { !(0..<tables.rows).contains($0) }) {
+      throw AttentionError.invalid(argument: "positions", found: "\(wrong)", expected: "0 to \(tables.rows - 1)")
+    }
+    self.places = try places.map { place in
+      guard let place = Int32(exactly: place) else {
+        throw AttentionError.invalid(argument: "positions", found: "\(place)", expected: "below 2^31")
+      }
+      return place
+    }
+  }
+
+  /// On the host.
+  func rotated(_ tensor: Tensor) throws -> Tensor {
+    var elements = tensor.floats()
+    let (cosines, sines, pairs, width) = (tables.cosines.floats(), tables.sines.floats(), tables.pairs, shape[3])
+    let embedding = RotaryEmbedding(dimensions: 2 * pairs, style: tables.style)
+    for b in 0..<shape[0] {
+      for h in 0..<heads {
+        for i in 0..<length {
+          let start = rows.offset(batch: b, head: h, row: i)
+          let first = Int(places[b * length + i]) * pairs
+          let row = embedding.rotate(
+            Array(elements[start..<start + width]), cosines: cosines[first..<first + pairs],
+            sines: sines[first..<first + pairs])
+          elements.replaceSubrange(start..<start + width, with: row)
+        }
+      }
+    }
+    return try Tensor(elements, shape: shape, as: elementType)
+  }
+}
+
+extension OpenCLExecutor {
+  /// Rotates a tensor on this device.
+  fileprivate func rotate(_ input: Buffer, _ rotation: Rotation) throws -> DeviceTensor {
+    let output = try makeBuffer(
+      byteCount: try Tensor.byteCount(shape: rotation.shape, elementType: rotation.elementType))
+    let count = rotation.shape.reduce(1, *)
+    if count > 0 {
+      let tables = (try buffer(copying: rotation.tables.cosines), try buffer(copying: rotation.tables.sines))
+      let places = try buffer(copying: rotation.places)
+      try withTurn {
+        let kernel = try rotaryKernel(rotation.elementType)
+        var arguments = ArgumentList(kernel)
+        try arguments.add(input, tables.0, tables.1, places, output)
+        try arguments.add(Int32(rotation.heads), Int32(rotation.length), Int32(rotation.shape[3]))
+        try arguments.add(
+          Int64(rotation.rows.batchStride), Int64(rotation.rows.headStride), Int64(rotation.rows.rowStride))
+        try arguments.add(Int32(rotation.tables.pairs), Int32(rotation.tables.style == .interleaved ? 1 : 0))
+        try queue.enqueueKernel(kernel, global: [count])
+        try queue.flush()
+      }
+    }
+    return DeviceTensor(shape: rotation.shape, elementType: rotation.elementType, memory: .device(output, self))
+  }
+}
