@@ -95,7 +95,8 @@ _BARS = {
 def peer_set(name: str, dtype: str, lengths: list[int], quick: bool) -> ShapeSet:
     """A set in one element type."""
     if name == "small":
-        return ShapeSet(name, [Shape(12, 12, 128, 64, dtype, causal) for causal in (False, True)])
+        shapes = [Shape(12, 12, 128, 64, dtype, causal) for causal in (False, True)]
+        return ShapeSet(name, shapes, _BARS.get((name, dtype), Bar()))
     if name == "decode":
         longest = [512, 1024] if quick else [4096, 16384, 65536]
         return ShapeSet(
