@@ -5,7 +5,9 @@ enum RowStorage: Int32, Sendable, Hashable {
   case float32 = 0
   case float16 = 1
   case bfloat16 = 2
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case q8_0 = 3
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case q4_0 = 4
 
   init(_ elementType: ElementType) {
@@ -48,20 +50,20 @@ final class DecodeKernels {
     rowsOfPiece = tiles.rowsOfPiece(key.headDimension, key.valueDimension, localMemory: info.localMemory)
     let program = try Program(
       context, sources: tiles.isCPU ? DecodeCPUProgram.sources : DecodeGPUProgram.sources,
-      options: Self.options(key, mergeItems))
+      options: Self.options(key))
     decode = try Kernel(program, tiles.isCPU ? "decode_cpu" : "decode_gpu")
-    merge = try Kernel(program, "merge_pieces")
+    merge = try MergeProgram.kernel(key.elementType, items: mergeItems, context)
     guard tiles.items <= decode.workGroupSize, try decode.localMemorySize <= info.localMemory else {
       throw TilesRejected(device: context.device.identifier, tiles: .decode(tiles))
     }
   }
 
-  private static func options(_ key: Key, _ mergeItems: Int) -> String {
+  private static func options(_ key: Key) -> String {
     let tiles = key.tiles
     var options = [
       "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DROW_STORAGE=\(key.storage.rawValue)",
       "-DSCORE_WIDTH=\(tiles.vector)", "-DROWS=\(tiles.rows)", "-DTILE_KEYS=\(tiles.tileKeys)",
-      "-DITEMS=\(tiles.items)", "-DKEY_LANES=\(tiles.keyLanes)", "-DMERGE_ITEMS=\(mergeItems)",
+      "-DITEMS=\(tiles.items)", "-DKEY_LANES=\(tiles.keyLanes)",
       "-DKEY_WIDTH=\(key.headDimension)", "-DVALUE_WIDTH=\(key.valueDimension)", "-DVALUE_STORED=\(key.storedValues)",
     ]
     if key.aligned { options.append("-DALIGNED") }
@@ -70,9 +72,19 @@ final class DecodeKernels {
 }
 
 private enum DecodeCPUProgram {
-  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_cpu", "merge"]
+  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_cpu"]
 }
 
 private enum DecodeGPUProgram {
-  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_gpu", "merge"]
+  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_gpu"]
+}
+
+/// The kernel that merges pieces: whatever the dimensions and tiles, so that it is built seldom.
+private enum MergeProgram {
+  static let sources = ["common", "modifiers", "online_softmax", "merge"]
+
+  static func kernel(_ elementType: ElementType, items: Int, _ context: Context) throws -> Kernel {
+    let options = "-cl-std=CL1.2 -DSTORAGE=\(elementType.storageOption) -DMERGE_ITEMS=\(items)"
+    return try Kernel(try Program(context, sources: sources, options: options), "merge_pieces")
+  }
 }
