@@ -52,34 +52,49 @@ static vector_t floats_from_halves(WIDE(ushort) halves) {
 }
 #endif
 
+#if ROW_STORAGE <= 2
 // VECTOR elements of a row from element d on.
-static vector_t row_elements(__global const uchar *row, int d, int width) {
+static vector_t row_elements(__global const uchar *row, int d) {
 #if ROW_STORAGE == 0
-  (void)width;
   return WIDE(vload)(0, (__global const float *)row + d);
 #elif ROW_STORAGE == 1
-  (void)width;
   return floats_from_halves(WIDE(vload)(0, (__global const ushort *)row + d));
-#elif ROW_STORAGE == 2
-  (void)width;
-  return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, (__global const ushort *)row + d)) << 16);
-#elif ROW_STORAGE == 3
-  const float scale = vload_half(d / 32, (__global const half *)(row + width));
-  return WIDE(convert_float)(WIDE(vload)(0, (__global const char *)row + d)) * scale;
 #else
-  const float scale = vload_half(d / 32, (__global const half *)(row + width / 2));
-  const WIDE(uchar) bytes = WIDE(vload)(0, row + d / 32 * 16 + d % 16);
-  const WIDE(int) nibbles = WIDE(convert_int)(d % 32 < 16 ? bytes & (uchar)15 : bytes >> (uchar)4);
-  return WIDE(convert_float)(nibbles - 8) * scale;
+  return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, (__global const ushort *)row + d)) << 16);
 #endif
 }
 
+// The first `count` elements of a row, then zeros to a whole vector.
 static void unpack_row(float *to, __global const uchar *row, int count, int stored) {
   int d = 0;
-  for (; d + VECTOR <= count; d += VECTOR) WIDE(vstore)(row_elements(row, d, stored), 0, to + d);
+  for (; d + VECTOR <= count; d += VECTOR) WIDE(vstore)(row_elements(row, d), 0, to + d);
   for (; d < count; d++) to[d] = row_element(row, d, stored);
   for (; d % VECTOR != 0; d++) to[d] = 0.0f;
 }
+#else
+// The same; 32 elements have one scale, whose conversion would otherwise take as long as theirs.
+static void unpack_row(float *to, __global const uchar *row, int count, int stored) {
+  __global const half *scales = (__global const half *)(row + (ROW_STORAGE == 3 ? stored : stored / 2));
+  for (int block = 0; block < count / 32; block++, to += 32) {
+    const float scale = vload_half(block, scales);
+#if ROW_STORAGE == 3
+#pragma unroll
+    for (int d = 0; d < 32; d += VECTOR)
+      WIDE(vstore)(WIDE(convert_float)(WIDE(convert_int)(WIDE(vload)(0, (__global const char *)row + block * 32 + d))) *
+                       scale, 0, to + d);
+#else
+#pragma unroll
+    for (int d = 0; d < 16; d += VECTOR) {
+      const WIDE(int) bytes = WIDE(convert_int)(WIDE(vload)(0, row + block * 16 + d));
+      WIDE(vstore)(WIDE(convert_float)((bytes & 15) - 8) * scale, 0, to + d);
+      WIDE(vstore)(WIDE(convert_float)((bytes >> 4) - 8) * scale, 0, to + 16 + d);
+    }
+#endif
+  }
+  for (int d = count / 32 * 32; d < (count + VECTOR - 1) / VECTOR * VECTOR; d++, to++)
+    *to = d < count ? row_element(row, d, stored) : 0.0f;
+}
+#endif
 
 // MARK: Products
 
@@ -205,13 +220,12 @@ static void soften(Rows t, const Modifiers m, const Head head, int r, int i, int
 // Whether all values of a tile are finite.
 static bool all_finite(const __global uchar *rows[TILE_KEYS], int keys) {
   WIDE(int) finite = -1;
-  bool rest = true;
   for (int k = 0; k < keys; k++) {
-    int d = 0;
-    for (; d + VECTOR <= VALUE_WIDTH; d += VECTOR) finite &= isfinite(row_elements(rows[k], d, VALUE_STORED));
-    for (; d < VALUE_WIDTH; d++) rest = rest && isfinite(row_element(rows[k], d, VALUE_STORED));
+    float row[VALUE_FLOATS];
+    unpack_row(row, rows[k], VALUE_WIDTH, VALUE_STORED);
+    for (int d = 0; d < VALUE_FLOATS; d += VECTOR) finite &= isfinite(WIDE(vload)(0, row + d));
   }
-  return rest && all(finite);
+  return all(finite);
 }
 
 // The values of a tile some of which are not finite, where 0 · V is not 0 and visibility decides. Rare, so small rather

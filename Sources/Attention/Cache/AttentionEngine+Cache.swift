@@ -164,7 +164,8 @@ public struct CacheAttentionOptions: Sendable {
       }
       return nil
     }
-    if let positions, positions.count != problem.batch || positions.contains(where: { $0.count != problem.queryLength }) {
+    if let positions, positions.count != problem.batch || positions.contains(where: { $0.count != problem.queryLength })
+    {
       throw AttentionError.invalid(
         argument: "positions", found: "\(positions.map(\.count)) positions",
         expected: "[B][Lq] = [\(problem.batch)][\(problem.queryLength)]")

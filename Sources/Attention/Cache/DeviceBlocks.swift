@@ -48,12 +48,22 @@ final class DeviceBlocks: KVBlockStore {
           device: profile.identifier,
           reason: "a block of the cache takes \(largest) bytes, its largest allocation is \(profile.maxAllocation)")
       }
-      let key = try executor.makeBuffer(byteCount: count * shape.keyBytes)
-      let value = shape.value == nil ? key : try executor.makeBuffer(byteCount: count * shape.valueBytes)
+      let key = try buffer(count * shape.keyBytes)
+      let value = shape.value == nil ? key : try buffer(count * shape.valueBytes)
       state.parts.append(Part(first: blocks, count: count, key: key, value: value))
       state.bytes += count * (shape.keyBytes + shape.valueBytes)
       return count
     }
+  }
+
+  /// Memory of the device; of a CPU the host's, which can be in huge pages.
+  private func buffer(_ byteCount: Int) throws -> Buffer {
+    guard profile.hostUnifiedMemory, profile.deviceClass == .cpu else {
+      return try executor.makeBuffer(byteCount: byteCount)
+    }
+    let storage = try TensorStorage(byteCount: byteCount, zeroed: false)
+    let memory = UnsafeMutableRawBufferPointer(start: storage.base, count: byteCount)
+    return try executor.rethrowing { try Buffer(executor.context, using: memory, owner: storage) }
   }
 
   /// The parts, in order.
@@ -111,7 +121,9 @@ final class DeviceBlocks: KVBlockStore {
     let parts = parts
     let (from, to) = (parts[Self.index(of: block, in: parts)], parts[Self.index(of: target, in: parts)])
     try executor.withTurn {
-      for (source, destination, bytes) in [(from.key, to.key, shape.keyBytes), (from.value, to.value, shape.valueBytes)]
+      for (source, destination, bytes) in [
+        (from.key, to.key, shape.keyBytes), (from.value, to.value, shape.valueBytes),
+      ]
       where bytes > 0 {
         try executor.queue.enqueueCopy(
           from: source, at: (block - from.first) * bytes, to: destination, at: (target - to.first) * bytes,
@@ -159,10 +171,12 @@ final class DeviceBlocks: KVBlockStore {
   func attend(_ query: CacheQuery) throws -> CacheResult {
     let problem = query.problem
     let operand = try executor.operand(query.query)
-    let output = try query.recording.map { try executor.operand(.device($0.output)) }
+    let output =
+      try query.recording.map { try executor.operand(.device($0.output)) }
       ?? executor.makeBuffer(
         byteCount: try Tensor.byteCount(shape: problem.outputShape, elementType: problem.elementType))
-    let logSumExp = try query.recording.map { try executor.operand(.device($0.logSumExp)) }
+    let logSumExp =
+      try query.recording.map { try executor.operand(.device($0.logSumExp)) }
       ?? executor.makeBuffer(byteCount: try Tensor.byteCount(shape: problem.logSumExpShape, elementType: .float32))
     if problem.queryLength > 0, problem.batch > 0 {
       try executor.withTurn { try enqueue(query, operand, output, logSumExp) }

@@ -62,7 +62,8 @@ public final class DeviceTensor: Sendable {
     try tensor.withUnsafeBytes { bytes in
       switch memory {
       case .host(let storage): storage.bytes.copyMemory(from: bytes)
-      case .device(let buffer, let executor): try executor.rethrowing { _ = try executor.queue.enqueueWrite(bytes, to: buffer) }
+      case .device(let buffer, let executor):
+        try executor.rethrowing { _ = try executor.queue.enqueueWrite(bytes, to: buffer) }
       }
     }
   }

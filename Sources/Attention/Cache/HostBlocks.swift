@@ -34,7 +34,8 @@ final class HostBlocks: KVBlockStore {
             let pairs = angles.embedding.pairs
             let first = n * 2 * pairs
             row = angles.embedding.rotate(
-              row, cosines: angles.values[first..<first + pairs], sines: angles.values[first + pairs..<first + 2 * pairs])
+              row, cosines: angles.values[first..<first + pairs],
+              sines: angles.values[first + pairs..<first + 2 * pairs])
           }
           encode(row, shape.key, at: rowStart(head, token.place, shape.key), in: &blocks[token.block])
           if let value, let format = shape.value {
@@ -110,9 +111,10 @@ final class HostBlocks: KVBlockStore {
               let row = (b * shape.heads + head) * length + j
               let decoded = decode(blocks[block], shape.key, at: rowStart(head, place, shape.key))
               for d in 0..<width { keys[row * width + d] = decoded[d] }
-              let own = shape.value.map {
-                decode(blocks[block], $0, at: shape.keyBytes + rowStart(head, place, $0))
-              } ?? decoded
+              let own =
+                shape.value.map {
+                  decode(blocks[block], $0, at: shape.keyBytes + rowStart(head, place, $0))
+                } ?? decoded
               for d in 0..<valueWidth { values[row * valueWidth + d] = own[d] }
             }
           }

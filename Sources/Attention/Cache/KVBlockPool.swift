@@ -30,7 +30,9 @@ package final class KVBlockPool: Sendable {
       while state.free.count < count {
         let room = (most ?? .max) - state.users.count
         let wanted = count - state.free.count
-        guard room >= wanted else { throw AttentionError.outOfBlocks(needed: count, available: state.free.count + room) }
+        guard room >= wanted else {
+          throw AttentionError.outOfBlocks(needed: count, available: state.free.count + room)
+        }
         let added = try store.grow(atMost: room)
         state.free += (state.users.count..<state.users.count + added).reversed()
         state.users += Array(repeating: 0, count: added)

@@ -4,8 +4,10 @@ public enum KVCacheStorage: String, Sendable, Hashable, CaseIterable, Codable {
   case float16 = "f16"
   case bfloat16 = "bf16"
   /// Blocks of 32 elements of a row: a float16 scale, largest magnitude / 127, and a signed byte each. As in GGUF.
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case q8_0
   /// Blocks of 32 elements of a row: a float16 scale, element of the largest magnitude / −8, and four bits each. As in GGUF.
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case q4_0
 
   /// Whether elements are kept 32 at a time.

@@ -105,7 +105,8 @@ public struct RotaryEmbedding: Sendable, Hashable, Codable {
       try require(factor.isFinite && factor > 0, "scaling factor", factor, "a finite number above 0")
       try require(length > 0, "original length", length, "1 or more")
       try require(fast.isFinite && slow.isFinite && slow > 0 && fast > slow, "beta", [slow, fast], "0 < slow < fast")
-      try require(attention ?? 1 > 0 && (attention ?? 1).isFinite, "attention factor", attention ?? 1, "a finite number above 0")
+      try require(
+        attention ?? 1 > 0 && (attention ?? 1).isFinite, "attention factor", attention ?? 1, "a finite number above 0")
     }
   }
 

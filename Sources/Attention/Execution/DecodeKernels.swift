@@ -48,7 +48,7 @@ final class DecodeKernels {
     rowsOfPiece = tiles.rowsOfPiece(key.headDimension, key.valueDimension, localMemory: info.localMemory)
     let program = try key.program.build(context)
     decode = try Kernel(program, tiles.isCPU ? "decode_cpu" : "decode_gpu")
-    merge = try Kernel(program, "merge_pieces")
+    merge = try Kernel(try key.mergeProgram.build(context), "merge_pieces")
     guard tiles.items <= decode.workGroupSize, try decode.localMemorySize <= info.localMemory else {
       throw TilesRejected(device: context.device.identifier, tiles: .decode(tiles))
     }
@@ -71,13 +71,20 @@ extension DecodeKernels.Key {
     let options = [
       "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DROW_STORAGE=\(storage.rawValue)",
       "-DSCORE_WIDTH=\(tiles.vector)", "-DROWS=\(tiles.rows)", "-DTILE_KEYS=\(tiles.tileKeys)",
-      "-DITEMS=\(tiles.items)", "-DKEY_LANES=\(tiles.keyLanes)", "-DMERGE_ITEMS=\(mergeItems)",
+      "-DITEMS=\(tiles.items)", "-DKEY_LANES=\(tiles.keyLanes)",
       "-DKEY_WIDTH=\(headDimension)", "-DVALUE_WIDTH=\(valueDimension)", "-DVALUE_STORED=\(storedValues)",
     ]
     let kernel = tiles.isCPU ? "decode_cpu" : "decode_gpu"
     return KernelProgram(
-      kernels: [kernel, "merge_pieces"],
-      sources: ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", kernel, "merge"],
+      kernels: [kernel],
+      sources: ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", kernel],
       options: options + (aligned ? ["-DALIGNED"] : []))
+  }
+
+  /// The kernel that merges pieces: whatever the dimensions and tiles, so that it is built seldom.
+  var mergeProgram: KernelProgram {
+    KernelProgram(
+      kernels: ["merge_pieces"], sources: ["common", "modifiers", "online_softmax", "merge"],
+      options: ["-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DMERGE_ITEMS=\(mergeItems)"])
   }
 }

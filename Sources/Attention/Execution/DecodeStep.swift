@@ -74,7 +74,8 @@ struct DecodeTables: Equatable {
 extension DecodeKernels {
   /// Starts the pieces, and what merges them.
   func enqueue(
-    _ queue: CommandQueue, _ shape: DecodeShape, _ buffers: DecodeBuffers, tables buffer: Buffer, _ tables: DecodeTables,
+    _ queue: CommandQueue, _ shape: DecodeShape, _ buffers: DecodeBuffers, tables buffer: Buffer,
+    _ tables: DecodeTables,
     mostRows: Int, waitingFor events: [Event] = []
   ) throws -> Event {
     try setArguments(shape, buffers, tables: buffer, tables, mostRows: mostRows)

@@ -16,14 +16,15 @@ extension DevicePlan {
   /// The programs that the plan's kernels are in, as the device that it is for builds them. No device is needed to ask.
   package func programs(for problem: AttentionProblem, on device: DeviceProfile) -> [KernelProgram] {
     let sizes = device.requiredSubgroupSizes
-    let main =
+    let main: [KernelProgram] =
       switch tiles {
-      case .staged(let tiles): StagedKernels.Key(problem, self, tiles).program(subgroupSizes: sizes)
-      case .fusedCPU(let tiles): FusedCPUKernels.Key(problem, self, tiles).program
-      case .fusedGPU(let tiles): FusedGPUKernels.Key(problem, self, tiles).program(subgroupSizes: sizes)
-      case .decode(let tiles): DecodeKernels.Key(problem, self, tiles).program
+      case .staged(let tiles): [StagedKernels.Key(problem, self, tiles).program(subgroupSizes: sizes)]
+      case .fusedCPU(let tiles): [FusedCPUKernels.Key(problem, self, tiles).program]
+      case .fusedGPU(let tiles): [FusedGPUKernels.Key(problem, self, tiles).program(subgroupSizes: sizes)]
+      case .decode(let tiles):
+        [DecodeKernels.Key(problem, self, tiles).program, DecodeKernels.Key(problem, self, tiles).mergeProgram]
       }
     let insight = insightTiles.map { StagedKernels.Key(problem, self, $0).insightProgram(subgroupSizes: sizes) }
-    return [main] + [insight].compactMap { $0 }
+    return main + [insight].compactMap { $0 }
   }
 }

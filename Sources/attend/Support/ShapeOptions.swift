@@ -155,7 +155,8 @@ struct Shape {
     let window = window.map { " window \($0.description)" } ?? ""
     let ragged = keyLengths.map { " lengths \($0.map(String.init).joined(separator: ","))" } ?? ""
     let cache = kvType.map { " cache \($0.rawValue)" } ?? ""
-    return "\(dtype.rawValue) B\(batch) H\(heads) L\(length) D\(width)\(causal ? " causal" : "")\(window)\(ragged)\(cache)"
+    return
+      "\(dtype.rawValue) B\(batch) H\(heads) L\(length) D\(width)\(causal ? " causal" : "")\(window)\(ragged)\(cache)"
   }
 }
 

@@ -17,7 +17,8 @@ struct KVCacheTests {
     var options = KVCache.Options()
     options.blockLength = 16
     change(&options)
-    return try device.engine().makeKVCache(batch: batch, heads: 2, headDimension: 32, storage: storage, options: options)
+    return try device.engine().makeKVCache(
+      batch: batch, heads: 2, headDimension: 32, storage: storage, options: options)
   }
 
   @Test("Appended rows are attended to", arguments: devices, KVCacheStorage.allCases)
@@ -71,7 +72,8 @@ struct KVCacheTests {
       query: query, key: try Tensor(rows.flatMap { $0 }, shape: [1, 1, 70, 64]),
       value: try Tensor(rows.flatMap { $0.prefix(32) }, shape: [1, 1, 70, 32]), mask: .causal(.lowerRight))
     #expect(
-      mismatch("output", try engine.scaledDotProductAttention(query: query, cache: cache), expected, Bound(1e-5)) == nil)
+      mismatch("output", try engine.scaledDotProductAttention(query: query, cache: cache), expected, Bound(1e-5)) == nil
+    )
     #expect(throws: AttentionError.self) { try cache.append(key: key, value: key) }
   }
 
@@ -127,10 +129,12 @@ struct KVCacheTests {
     #expect(throws: AttentionError.outOfBlocks(needed: 1, available: 0)) { try fork.append(key: one, value: one) }
     try model.check(cache, device.engine(), queries: 1, heads: 4)
     try model.check(fork, device.engine(), queries: 1, heads: 4)
-    try model.append(8, [8], .float32, .bhsd, to: {
-      try fork.truncate(to: 0)
-      return cache
-    }())
+    try model.append(
+      8, [8], .float32, .bhsd,
+      to: {
+        try fork.truncate(to: 0)
+        return cache
+      }())
     try model.check(cache, device.engine(), queries: 1, heads: 4)
   }
 
@@ -201,7 +205,8 @@ struct KVCacheTests {
       #expect(throws: AttentionError.self) { try refused() }
     }
     #expect(cache.lengths == [0])
-    #expect(try engine.scaledDotProductAttention(query: rows, cache: cache).floats() == [Float](repeating: 0, count: 64))
+    #expect(
+      try engine.scaledDotProductAttention(query: rows, cache: cache).floats() == [Float](repeating: 0, count: 64))
   }
 }
 

@@ -17,7 +17,12 @@ struct RotaryTests {
     struct Description: Decodable {
       struct Attributes: Decodable {
         var interleaved: Int?
-        var num_heads: Int?
+        var heads: Int?
+
+        enum CodingKeys: String, CodingKey {
+          case interleaved
+          case heads = "num_heads"
+        }
       }
       let attributes: Attributes
       let rtol: Double
@@ -30,7 +35,7 @@ struct RotaryTests {
     let expected = try file.tensor("out.Y")
     // Three dimensions are [B, L, H · D].
     let layout = input.shape.count == 3 ? TensorLayout.bshd : .bhsd
-    if let heads = description.attributes.num_heads {
+    if let heads = description.attributes.heads {
       input = try input.reshaped([input.shape[0], input.shape[1], heads, input.shape[2] / heads])
     }
     let tables = try RotaryTables(
@@ -68,7 +73,9 @@ struct RotaryTests {
     #expect(abs(scaled.magnitude - magnitude) < 1e-12)
   }
 
-  @Test("A cache rotates keys and queries to their positions", arguments: devices, [RotaryEmbedding.Style.halfRotated, .interleaved])
+  @Test(
+    "A cache rotates keys and queries to their positions", arguments: devices,
+    [RotaryEmbedding.Style.halfRotated, .interleaved])
   func cache(device: TestDevice, style: RotaryEmbedding.Style) throws {
     let engine = try device.engine()
     var options = KVCache.Options()

@@ -21,7 +21,8 @@ struct DecodeTests {
   static func calls(_ type: ElementType, _ choice: Choice) -> [NamedCall] {
     let calls = [
       NamedCall("one query", CallShape(type, heads: 4, keyHeads: 2, queries: 1, keys: 300, D: 32)),
-      NamedCall("pieces and modifiers", CallShape(type, batch: 2, heads: 6, keyHeads: 2, queries: 2, keys: 700, D: 32)) {
+      NamedCall("pieces and modifiers", CallShape(type, batch: 2, heads: 6, keyHeads: 2, queries: 2, keys: 700, D: 32))
+      {
         $0.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([2, 6, 2, 700], .bfloat16))
         $0.sinks = [0, 1, -.infinity, 2, 0.5, -1]
         $0.softcap = 3

@@ -8,7 +8,9 @@ struct PartialAttentionTests {
   @Test("Parts of disjoint keys are the whole", arguments: TensorLayout.allCases)
   func parts(layout: TensorLayout) throws {
     let form = CallShape.Form(rawValue: layout.rawValue) ?? .bhsd
-    var call = try CallShape(form: form, batch: layout == .thd ? 1 : 2, heads: 4, keyHeads: 2, queries: 5, keys: 60, D: 16, Dv: 8).call()
+    var call = try CallShape(
+      form: form, batch: layout == .thd ? 1 : 2, heads: 4, keyHeads: 2, queries: 5, keys: 60, D: 16, Dv: 8
+    ).call()
     call.returning = [.output, .logSumExp]
     call.mask = .causal(.lowerRight).queryOffset(38)
     let engine = try TestDevice.reference.engine()

@@ -127,13 +127,17 @@ struct PlanTests {
   func defaultKernel() throws {
     var device = Self.gpu(local: 1 << 20)
     device.deviceClass = .cpu
-    func names(_ outputs: AttentionOutputs, _ kernel: KernelChoice) throws -> [String] {
+    func names(_ outputs: AttentionOutputs, _ kernel: KernelChoice, queries: Int = 17) throws -> [String] {
       let problem = try AttentionProblem(
-        batch: 1, queryHeads: 1, keyValueHeads: 1, queryLength: 5, keyLength: 5, headDimension: 8, valueDimension: 8,
-        elementType: .float32, outputs: outputs)
+        batch: 1, queryHeads: 1, keyValueHeads: 1, queryLength: queries, keyLength: 5, headDimension: 8,
+        valueDimension: 8, elementType: .float32, outputs: outputs)
       return try AttentionPlan(problem, devices: [device], kernel: kernel).parts.map(\.kernelName)
     }
     #expect(try names([.output, .logSumExp], .auto) == ["fused"])
+    #expect(try names([.output, .logSumExp], .auto, queries: 16) == ["decode"])
+    #expect(try names([.output, .topKeys], .auto, queries: 16) == ["fused"])
+    #expect(try names(.output, .decode) == ["decode"])
+    #expect(try names(.weights, .decode) == ["staged"])
     #expect(try names([.output, .weights], .auto) == ["staged"])
     #expect(try names(.scores, .auto) == ["staged"])
     #expect(try names(.output, .staged) == ["staged"])
