@@ -7,6 +7,7 @@ let package = Package(
   products: [
     .library(name: "Attention", targets: ["Attention"]),
     .library(name: "TensorFiles", targets: ["TensorFiles"]),
+    .library(name: "AttentionModels", targets: ["AttentionModels"]),
     .executable(name: "attend", targets: ["attend"]),
   ],
   dependencies: [
@@ -27,10 +28,11 @@ let package = Package(
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
     .target(name: "Attention", dependencies: ["OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
+    .target(name: "AttentionModels", dependencies: ["Attention", "OpenCL", "TensorFiles"]),
     .executableTarget(
       name: "attend",
       dependencies: [
-        "Attention", "OpenCL", "TensorFiles",
+        "Attention", "AttentionModels", "OpenCL", "TensorFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]
     ),
@@ -40,7 +42,13 @@ let package = Package(
       name: "AttentionTests", dependencies: ["Attention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
       resources: [.copy("Fixtures")]
     ),
-    .testTarget(name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"]),
+    .testTarget(
+      name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"], resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "AttentionModelsTests",
+      dependencies: ["Attention", "AttentionModels", "OpenCL", "TensorFiles", "AttentionTestSupport"],
+      resources: [.copy("Fixtures")]
+    ),
     .testTarget(name: "AttendTests", dependencies: ["attend", "Attention", "OpenCL", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6],
