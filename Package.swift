@@ -25,8 +25,9 @@ let package = Package(
       dependencies: ["OpenCLSystem"],
       linkerSettings: [.linkedLibrary("OpenCL")]
     ),
+    .target(name: "CAttention", exclude: ["template"]),
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
-    .target(name: "Attention", dependencies: ["OpenCL"]),
+    .target(name: "Attention", dependencies: ["CAttention", "OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
     .target(name: "AttentionModels", dependencies: ["Attention", "OpenCL", "TensorFiles"]),
     .executableTarget(
@@ -39,7 +40,8 @@ let package = Package(
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
     .target(name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport"),
     .testTarget(
-      name: "AttentionTests", dependencies: ["Attention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
+      name: "AttentionTests",
+      dependencies: ["Attention", "CAttention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
       resources: [.copy("Fixtures")]
     ),
     .testTarget(
