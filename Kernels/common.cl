@@ -31,13 +31,11 @@ typedef ushort4 storage4_t;
 
 SHARED float float_from_brain(ushort bits) { return as_float((uint)bits << 16); }
 
-#if STORAGE == 2
 // Rounds to nearest, ties to even; a NaN stays one (rounding it up could carry it to infinity).
 SHARED ushort brain_from_float(float x) {
   const uint bits = as_uint(x);
   return isnan(x) ? (ushort)((bits >> 16) | 0x40u) : (ushort)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
-#endif
 
 SHARED float load_element(__global const storage_t *from, long at) {
 #if STORAGE == 0
@@ -139,7 +137,7 @@ typedef struct {
   int first_shift, end_shift;
   int offset;  // the position of query 0 among the keys, for ALiBi
   float slope, sink;
-  int padding;
+  int rotary;  // the cosines and sines of query 0, among those of the call
 } Head;
 
 SHARED int first_visible(const Head head, int i) { return max(0, i + head.first_shift); }

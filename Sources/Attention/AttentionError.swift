@@ -14,6 +14,9 @@ public enum AttentionError: Error, Sendable, Equatable {
   /// The host has no memory for an array of this size.
   case outOfMemory(bytes: Int)
 
+  /// A cache has no more blocks; nothing has changed.
+  case outOfBlocks(needed: Int, available: Int)
+
   /// An OpenCL call failed.
   case openCL(OpenCLError)
 }
@@ -28,6 +31,8 @@ extension AttentionError: CustomStringConvertible {
         + (available.isEmpty ? "there is no OpenCL device" : "there are: \(available.joined(separator: ", "))")
     case .cannotRun(let device, let reason): "\(device) cannot do this: \(reason)"
     case .outOfMemory(let bytes): "the host has no memory for an array of \(bytes) bytes"
+    case .outOfBlocks(let needed, let available):
+      "the cache is full: \(needed) blocks are needed, \(available) are free; nothing was changed"
     case .openCL(let error): "\(error)"
     }
   }

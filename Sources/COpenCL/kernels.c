@@ -4,8 +4,20 @@
 #include <string.h>
 
 // One line a file here and one row below.
+static const unsigned char append[] = {
+#embed "../../Kernels/append.cl" if_empty('\n')
+};
 static const unsigned char common[] = {
 #embed "../../Kernels/common.cl" if_empty('\n')
+};
+static const unsigned char decode[] = {
+#embed "../../Kernels/decode.cl" if_empty('\n')
+};
+static const unsigned char decode_cpu[] = {
+#embed "../../Kernels/decode_cpu.cl" if_empty('\n')
+};
+static const unsigned char decode_gpu[] = {
+#embed "../../Kernels/decode_gpu.cl" if_empty('\n')
 };
 static const unsigned char fused_cpu[] = {
 #embed "../../Kernels/fused_cpu.cl" if_empty('\n')
@@ -13,11 +25,17 @@ static const unsigned char fused_cpu[] = {
 static const unsigned char fused_gpu[] = {
 #embed "../../Kernels/fused_gpu.cl" if_empty('\n')
 };
+static const unsigned char insight[] = {
+#embed "../../Kernels/insight.cl" if_empty('\n')
+};
+static const unsigned char key_value_rows[] = {
+#embed "../../Kernels/key_value_rows.cl" if_empty('\n')
+};
 static const unsigned char mask_classes[] = {
 #embed "../../Kernels/mask_classes.cl" if_empty('\n')
 };
-static const unsigned char insight[] = {
-#embed "../../Kernels/insight.cl" if_empty('\n')
+static const unsigned char merge[] = {
+#embed "../../Kernels/merge.cl" if_empty('\n')
 };
 static const unsigned char modifiers[] = {
 #embed "../../Kernels/modifiers.cl" if_empty('\n')
@@ -30,6 +48,12 @@ static const unsigned char peak[] = {
 };
 static const unsigned char product[] = {
 #embed "../../Kernels/product.cl" if_empty('\n')
+};
+static const unsigned char rotary[] = {
+#embed "../../Kernels/rotary.cl" if_empty('\n')
+};
+static const unsigned char rotate[] = {
+#embed "../../Kernels/rotate.cl" if_empty('\n')
 };
 static const unsigned char scores[] = {
 #embed "../../Kernels/scores.cl" if_empty('\n')
@@ -44,8 +68,9 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(common), ROW(fused_cpu), ROW(fused_gpu), ROW(insight), ROW(mask_classes), ROW(modifiers), ROW(online_softmax),
-    ROW(peak), ROW(product), ROW(scores), ROW(softmax), ROW(values),
+    ROW(append), ROW(common), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_cpu), ROW(fused_gpu),
+    ROW(insight), ROW(key_value_rows), ROW(mask_classes), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak),
+    ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(values),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

@@ -260,6 +260,33 @@ public final class AttentionEngine: Sendable {
     }
   }
 
+  /// Where device tensors and caches live: on the first device of those that are used now.
+  package enum Home {
+    case host
+    case device(OpenCLExecutor)
+  }
+
+  package func home() throws -> Home {
+    while let profile = activeDevices.first {
+      do {
+        return try executor(profile).map(Home.device) ?? .host
+      } catch {
+        guard selection == .auto else { throw (error as? OpenCLError).map(AttentionError.openCL) ?? error }
+        giveNotice("\(profile.name): \(Self.reason(of: error)); passing it over")
+        state.withLock { _ = $0.abandoned.insert(profile.identifier) }
+      }
+    }
+    return .host
+  }
+
+  /// What planning knows of an executor's device.
+  func profile(of executor: OpenCLExecutor) throws -> DeviceProfile {
+    guard let profile = devices.first(where: { $0.identifier == executor.device.identifier }) else {
+      throw AttentionError.noDevice(requested: executor.device.identifier, available: devices.map(\.identifier))
+    }
+    return profile
+  }
+
   private static func isTransient(_ error: any Error) -> Bool {
     switch error {
     case AttentionError.openCL(let error): error.isOutOfMemory

@@ -28,18 +28,17 @@ struct BlockMaskPlanes {
   /// Starts the transfer to the device. The storage returned must live until it is done.
   func enqueueWrite(_ queue: CommandQueue, to buffer: Buffer) throws -> TensorStorage? {
     guard byteCount > 0 else { return nil }
-    let staging = try TensorStorage(byteCount: byteCount)
-    var at = 0
-    for start in starts {
-      for row in 0..<layout.rows {
-        let first = start + row * layout.grid.queryStride
-        for column in 0..<layout.columns {
-          staging.bytes[at] = tensor.storage.bytes[first + column * layout.grid.keyStride]
-          at += 1
+    return try queue.enqueueWrite(elements(), to: buffer)
+  }
+
+  /// The planes, one after the other.
+  func elements() -> [UInt8] {
+    starts.flatMap { start in
+      (0..<layout.rows).flatMap { row in
+        (0..<layout.columns).map { column in
+          tensor.storage.bytes[start + row * layout.grid.queryStride + column * layout.grid.keyStride]
         }
       }
     }
-    try queue.enqueueWrite(UnsafeRawBufferPointer(start: staging.base, count: byteCount), to: buffer, blocking: false)
-    return staging
   }
 }

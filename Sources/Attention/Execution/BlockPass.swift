@@ -18,10 +18,12 @@ struct BlockContents {
 /// A block's operands and results on the device.
 struct BlockBuffers {
   let all: [Buffer]
+  /// The caller's keys and values, where they are read as they stand.
+  var inPlace: (key: Buffer, value: Buffer)?
   var heads: Buffer { all[0] }
   var query: Buffer { all[1] }
-  var key: Buffer { all[2] }
-  var value: Buffer { all[3] }
+  var key: Buffer { inPlace?.key ?? all[2] }
+  var value: Buffer { inPlace?.value ?? all[3] }
   var output: Buffer { all[4] }
   var logSumExp: Buffer { all[5] }
   var blockMask: Buffer { all[6] }

@@ -75,7 +75,7 @@ final class HeadBlock {
 
       let g = h / problem.groupSize
       let shared = keyHeads[b * problem.keyValueHeads + g] ?? (key.byteCount / size, value.byteCount / size)
-      if keyHeads.updateValue(shared, forKey: b * problem.keyValueHeads + g) == nil {
+      if !plan.keysInPlace, keyHeads.updateValue(shared, forKey: b * problem.keyValueHeads + g) == nil {
         for run in problem.keyRuns(batch: b, head: g) {
           key.append(run, width: problem.headDimension, of: run.source == .past ? call.past?.key ?? call.key : call.key)
         }
@@ -115,10 +115,18 @@ final class HeadBlock {
   /// Starts bringing the operands to the device.
   func enqueueUpload() throws {
     let size = problem.elementType.byteCount
-    let buffers = BlockBuffers(
+    var buffers = BlockBuffers(
       all: try pool.take(
         records.count * MemoryLayout<HeadRecord>.stride, query.byteCount, key.byteCount, value.byteCount,
         outputElements * size, logSumExpElements * MemoryLayout<Float>.stride, blockMask?.byteCount ?? 0))
+    if plan.keysInPlace {
+      do {
+        buffers.inPlace = (try buffers.key.context.buffer(of: call.key), try buffers.key.context.buffer(of: call.value))
+      } catch {
+        pool.put(buffers.all)
+        throw error
+      }
+    }
     self.buffers = buffers
     try insight?.allocate()
     staging.append(try queues.upload.enqueueWrite(records, to: buffers.heads))
@@ -174,5 +182,13 @@ final class HeadBlock {
     if let buffers { pool.put(buffers.all + (pass?.buffers ?? [])) }
     buffers = nil
     pass = nil
+  }
+}
+
+extension Context {
+  /// The memory of a tensor as a buffer that kernels only read, where the caller has it.
+  fileprivate func buffer(of tensor: Tensor) throws -> Buffer {
+    let memory = UnsafeMutableRawBufferPointer(start: tensor.storage.base, count: tensor.byteCount)
+    return try Buffer(self, using: memory, owner: tensor.storage, access: .readOnly)
   }
 }

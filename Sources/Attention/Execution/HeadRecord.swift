@@ -17,5 +17,5 @@ struct HeadRecord: BitwiseCopyable {
   var offset: Int32 = 0
   var slope: Float = 0
   var sink: Float = 0
-  var padding: Int32 = 0
+  var rotary: Int32 = 0
 }

@@ -6,7 +6,7 @@ final class MaskRows {
   private var present: (block: Range<Int>, slice: Range<Int>)?
 
   /// Elements past the last that a kernel may read: it reads whole vectors of keys.
-  private static let slackBytes = 16 * 4
+  static let slackBytes = 16 * 4
 
   /// The bytes of the buffer for a plan's largest slice.
   static func byteCount(_ problem: AttentionProblem, _ plan: DevicePlan) -> Int {

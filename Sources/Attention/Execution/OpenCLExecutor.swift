@@ -20,15 +20,19 @@ final class DeviceQueues {
 }
 
 /// Carries out plans on one OpenCL device. Calls on the same device take turns.
-final class OpenCLExecutor: @unchecked Sendable {
-  let device: Device
+package final class OpenCLExecutor: @unchecked Sendable {
+  package let device: Device
+  package let context: Context
+  let queues: DeviceQueues
   private let turn = Mutex(())
-  private let context: Context
-  private let queues: DeviceQueues
   private let pool: BufferPool
   private var staged: [StagedKernels.Key: StagedKernels] = [:]
   private var fusedCPU: [FusedCPUKernels.Key: FusedCPUKernels] = [:]
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
+  private var decode: [DecodeKernels.Key: DecodeKernels] = [:]
+  private var cache: [CacheKernels.Key: CacheKernels] = [:]
+  /// Partial results of decode steps, which follow one another on the compute queue.
+  private var partialResults: (partial: Buffer, ends: Buffer)?
   private var insight: [StagedKernels.Key: InsightKernels] = [:]
 
   init(_ device: Device) throws {
@@ -146,7 +150,49 @@ extension OpenCLExecutor {
       let kernels = try fusedGPU[key] ?? FusedGPUKernels(key, context)
       fusedGPU[key] = kernels
       return try FusedGPUCall(kernels, problem, plan, pool: pool)
+    case .decode(let tiles):
+      let kernels = try decodeKernels(
+        DecodeKernels.Key(
+          elementType: problem.elementType, storage: RowStorage(problem.elementType), tiles: tiles,
+          headDimension: problem.headDimension, valueDimension: problem.valueDimension,
+          storedValues: problem.valueDimension, aligned: plan.aligned))
+      return try DecodeCall(kernels, problem, plan, pool: pool)
     }
+  }
+}
+
+extension OpenCLExecutor {
+  /// Runs `body` while nobody else uses the device's kernels; OpenCL's errors become the library's.
+  package func withTurn(_ body: () throws -> Void) throws {
+    try turn.withLock { _ in try rethrowing { try body() } }
+  }
+
+  /// The kernels of a cache of a kind, built or found.
+  func cacheKernels(_ key: CacheKernels.Key) throws -> CacheKernels {
+    let kernels = try cache[key] ?? CacheKernels(key, context)
+    cache[key] = kernels
+    return kernels
+  }
+
+  /// Memory for the partial results of a decode step, of at least these bytes. The next step on the compute queue may use it
+  /// again; what a step under way uses lives until it is done, as OpenCL has it.
+  func decodeScratch(partial: Int, ends: Int) throws -> (partial: Buffer, ends: Buffer) {
+    if let partialResults, partialResults.partial.byteCount >= partial, partialResults.ends.byteCount >= ends {
+      return partialResults
+    }
+    // Twice as much, so that a growing sequence seldom needs more.
+    let made = (
+      partial: try Buffer(context, byteCount: 2 * partial + 16), ends: try Buffer(context, byteCount: 2 * ends + 16)
+    )
+    partialResults = made
+    return made
+  }
+
+  /// The decode kernels of a kind, built or found.
+  func decodeKernels(_ key: DecodeKernels.Key) throws -> DecodeKernels {
+    let kernels = try decode[key] ?? DecodeKernels(key, context)
+    decode[key] = kernels
+    return kernels
   }
 }
 

@@ -6,7 +6,7 @@ public struct AttentionPlan: Sendable, Equatable {
     public let heads: Range<Int>
     public let work: Work
 
-    /// `staged`, `fused` or `reference`.
+    /// `staged`, `fused`, `decode` or `reference`.
     public var kernelName: String {
       switch work {
       case .reference: "reference"
@@ -63,6 +63,8 @@ public struct DevicePlan: Sendable, Equatable {
   public let insightTiles: StagedTiles?
   /// Whether rows begin at multiples of four elements, which allows whole-vector loads.
   public let aligned: Bool
+  /// Whether keys and values are read where the caller has them, and not brought to the device.
+  public let keysInPlace: Bool
   public let blocks: [Block]
 
   /// Blocks that are under way together: two, so that transfers overlap, where the device's memory holds them.

@@ -6,11 +6,14 @@ public enum KernelTiles: Sendable, Hashable {
   case fusedCPU(FusedCPUTiles)
   /// One pass for devices whose work-items share local memory.
   case fusedGPU(FusedGPUTiles)
+  /// Few queries: keys cut into pieces that are read side by side and merged.
+  case decode(DecodeTiles)
 
   public var kernel: KernelChoice {
     switch self {
     case .staged: .staged
     case .fusedCPU, .fusedGPU: .fused
+    case .decode: .decode
     }
   }
 
@@ -20,6 +23,7 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.tileRows
     case .fusedCPU(let tiles): tiles.tileRows
     case .fusedGPU(let tiles): tiles.tileRows
+    case .decode: 1
     }
   }
 
@@ -29,6 +33,7 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.tileColumns
     case .fusedCPU(let tiles): tiles.tileKeys
     case .fusedGPU(let tiles): tiles.tileKeys
+    case .decode(let tiles): tiles.tileKeys
     }
   }
 
@@ -68,7 +73,10 @@ public enum KernelTiles: Sendable, Hashable {
     let staged = StagedTiles.candidates(for: device.deviceClass).map(KernelTiles.staged)
     if kernel == .staged || problem.outputs.needsScoreMatrix { return staged }
     // The attention received is summed tile by tile: slices of a mask must then be whole tiles of that product too.
-    if problem.outputs.needsInsight && problem.mask != nil { return staged }
+    if problem.outputs.needsInsight && (problem.mask != nil || kernel == .decode) { return staged }
+    let decode = DecodeTiles.candidates(for: device, rows: problem.groupSize * problem.queryLength)
+      .map(KernelTiles.decode)
+    if kernel == .decode { return decode }
     let fused: [KernelTiles] =
       switch device.deviceClass {
       case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
@@ -78,7 +86,9 @@ public enum KernelTiles: Sendable, Hashable {
         ).map(KernelTiles.fusedGPU)
       case .reference: []
       }
-    return kernel == .fused ? fused : fused + staged
+    if kernel == .fused { return fused }
+    let isDecoding = problem.isDecoding && !problem.outputs.needsInsight
+    return isDecoding ? decode + fused + staged : fused + staged
   }
 
   /// Whether a device's limits admit these tiles.
@@ -87,6 +97,8 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.fit(device)
     case .fusedCPU(let tiles): tiles.localBytes(problem) <= device.localMemory
     case .fusedGPU(let tiles):
+      tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
+    case .decode(let tiles):
       tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
     }
   }
@@ -98,6 +110,7 @@ extension KernelTiles: CustomStringConvertible {
     case .staged(let tiles): "\(tiles)"
     case .fusedCPU(let tiles): "\(tiles)"
     case .fusedGPU(let tiles): "\(tiles)"
+    case .decode(let tiles): "\(tiles)"
     }
   }
 }

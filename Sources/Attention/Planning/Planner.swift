@@ -7,6 +7,9 @@ public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
   /// One pass over the keys, no score matrix in memory. A call that asks for weights or scores, or for the most attended
   /// keys or the attention received under a mask tensor, gets the staged kernels.
   case fused
+  /// Keys cut into pieces that are read side by side and merged: for few queries. A call that asks for weights or scores, the
+  /// most attended keys or the attention received gets the staged kernels.
+  case decode
 }
 
 extension AttentionPlan {
@@ -51,7 +54,9 @@ extension DevicePlan {
     tiles = try KernelTiles.best(for: problem, on: device, kernel: kernel)
     insightTiles = problem.outputs.needsInsight ? try KernelTiles.insight(beside: tiles, on: device) : nil
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
+    keysInPlace = tiles.kernel == .decode && problem.keysFit(device)
     var builder = BlockBuilder(problem, tiles: tiles, device: device)
+    builder.keysInPlace = keysInPlace
     builder.scratchLimit = min(device.maxAllocation, Self.usefulScratchBytes(tiles), device.globalMemory / 4)
     builder.operandLimit = device.globalMemory / 4
     if !device.hostUnifiedMemory, problem.operandBytes > Self.usefulTransferBytes {
@@ -69,6 +74,7 @@ private struct BlockBuilder {
   let device: DeviceProfile
   var scratchLimit = 0
   var operandLimit = 0
+  var keysInPlace = false
 
   init(_ problem: AttentionProblem, tiles: KernelTiles, device: DeviceProfile) {
     self.problem = problem
@@ -127,10 +133,13 @@ private struct BlockBuilder {
     private let problem: AttentionProblem
     private let tiles: KernelTiles
     private let bytesAnElement: Int
+    private let keysInPlace: Bool
     var queryLength = 0
     var scoreStride = 0
     var elements = 0
     var packedBytes = 0
+    /// Partial results of a row of queries, all its pieces.
+    var partialFloats = 0
     var queryBytes = 0
     var keyBytes = 0
     var valueBytes = 0
@@ -144,6 +153,7 @@ private struct BlockBuilder {
       problem = builder.problem
       tiles = builder.tiles
       bytesAnElement = problem.elementType.byteCount
+      keysInPlace = builder.keysInPlace
       insight = InsightExtent(problem)
       add(head: head)
     }
@@ -164,11 +174,17 @@ private struct BlockBuilder {
         scoreStride = max(scoreStride, ownStride)
         elements += roundedUp(sequence.queryLength, to: tiles.tileRows) * ownStride
       }
+      if case .decode(let tiles) = tiles {
+        // Of the longest head, for all of them.
+        partialFloats = max(partialFloats, tiles.pieces(keyLength: sequence.keyLength) * (problem.valueDimension + 2))
+      }
       queryBytes += sequence.queryLength * problem.headDimension * bytesAnElement
       outputBytes += sequence.queryLength * (problem.valueDimension * bytesAnElement + 4)
       if keyHead != lastKeyHead {
-        keyBytes += sequence.keyLength * problem.headDimension * bytesAnElement
-        valueBytes += sequence.keyLength * problem.valueDimension * bytesAnElement
+        if !keysInPlace {
+          keyBytes += sequence.keyLength * problem.headDimension * bytesAnElement
+          valueBytes += sequence.keyLength * problem.valueDimension * bytesAnElement
+        }
         if case .fusedCPU(let tiles) = tiles {
           packedBytes += tiles.packedBytes(keys: sequence.keyLength, problem)
         }
@@ -192,6 +208,7 @@ private struct BlockBuilder {
         let chunks = (scoreStride + tiles.chunk - 1) / tiles.chunk
         rowBytes = scoreStride * 4 + 8 * chunks
       }
+      if case .decode = tiles { rowBytes = 4 * partialFloats }
       return packedBytes + heads * (rows * rowBytes + maskBytes(rows: rows))
     }
 
@@ -204,6 +221,15 @@ private struct BlockBuilder {
     }
 
     func paddedElements(heads: Int) -> Int { heads * paddedRows * scoreStride }
+  }
+}
+
+extension AttentionProblem {
+  /// Whether a device can read keys and values where the caller has them: it shares the host's memory, and their rows stand
+  /// at equal distances.
+  func keysFit(_ device: DeviceProfile) -> Bool {
+    device.hostUnifiedMemory && device.deviceClass == .cpu && operands.pastLength == 0
+      && max(operands.keyBytes, operands.valueBytes) <= device.maxAllocation
   }
 }
 

@@ -31,6 +31,35 @@ extension AttentionProblem {
       keyLength: keyLength)
   }
 
+  /// A description of queries to the keys of a cache.
+  init(query shape: [Int], elementType: ElementType, cache: KVCache, _ options: CacheAttentionOptions) throws {
+    let form = options.layout == .bhsd ? "[B, Hq, Lq, D]" : "[B, Lq, Hq, D]"
+    guard options.layout != .thd else {
+      throw AttentionError.invalid(argument: "layout", found: "thd", expected: "bhsd or bshd")
+    }
+    guard shape.count == 4, shape[0] == cache.batch, shape[3] == cache.headDimension else {
+      throw AttentionError.invalid(
+        argument: "query", found: "shape \(shape)",
+        expected: "\(form) with B = \(cache.batch), D = \(cache.headDimension)")
+    }
+    let (heads, rows) = options.layout == .bhsd ? (shape[1], shape[2]) : (shape[2], shape[1])
+    let lengths = cache.lengths
+    var shapes = try OperandShapes(
+      batch: cache.batch, queryHeads: heads, keyValueHeads: cache.heads, queryRows: rows, keyRows: lengths.max() ?? 0,
+      headDimension: cache.headDimension, valueDimension: cache.valueDimension, elementType: elementType)
+    shapes.query = RowLayout(options.layout, heads: heads, rows: rows, width: cache.headDimension)
+    try Self.check(options.mask)
+    let sequences = lengths.map {
+      AttentionSequence(queryLength: rows, keyLength: $0, mask: options.mask)
+    }
+    try self.init(
+      shapes, sequences,
+      Options(
+        elementType: elementType, layout: options.layout, mask: options.mask, outputs: [.output, .logSumExp],
+        topKeyCount: 8, scale: options.scale, softcap: options.softcap, alibiSlopes: options.alibiSlopes,
+        sinks: options.sinks), queryLength: rows, keyLength: shapes.keyRows)
+  }
+
   /// What a call says beside its operands' shapes and lengths.
   private struct Options {
     let elementType: ElementType
@@ -92,7 +121,8 @@ extension AttentionProblem {
       output: RowLayout(
         options.layout, heads: shapes.queryHeads, rows: shapes.queryRows, width: shapes.valueDimension),
       pastLength: shapes.pastLength, pastKey: pastRows(shapes.headDimension),
-      pastValue: pastRows(shapes.valueDimension), paging: paging)
+      pastValue: pastRows(shapes.valueDimension), paging: paging, keyBytes: shapes.keyBytes,
+      valueBytes: shapes.valueBytes)
     // Every later size is a product of these: none may overflow.
     for outputs in [target + [8], topKeyShape + [8], outputShape + [8]] {
       _ = try Tensor.byteCount(shape: outputs, elementType: .float64)

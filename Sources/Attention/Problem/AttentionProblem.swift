@@ -39,6 +39,9 @@ public struct AttentionProblem: Sendable, Equatable {
   /// Query heads that share a key/value head.
   public var groupSize: Int { queryHeads / keyValueHeads }
 
+  /// Whether there are so few queries that reading the keys and values is what takes the time.
+  package var isDecoding: Bool { (1...16).contains(queryLength) }
+
   /// The number of (query, key) pairs that are visible by position, over all heads. (A mask tensor or a block
   /// mask may hide more.)
   public var visiblePairs: Int { queryHeads * sequences.reduce(0) { $0 + $1.visiblePairs } }
@@ -117,6 +120,9 @@ package struct OperandLayout: Sendable, Equatable {
   package var pastKey: RowLayout?
   package var pastValue: RowLayout?
   package var paging: Paging?
+  /// Bytes of the tensors that hold the keys and the values.
+  package var keyBytes = 0
+  package var valueBytes = 0
 
   /// The rows of a key/value head before the sequence's key length: pages, or past rows and then the call's own.
   func runs(own: RowLayout, past: RowLayout?, sequence: AttentionSequence, batch b: Int, head g: Int) -> [RowRun] {

@@ -10,6 +10,9 @@ struct OperandShapes {
   /// Keys in the call's own tensor.
   var ownKeyRows: Int
   var pastLength = 0
+  /// Bytes of the tensors that hold the call's own keys and values.
+  var keyBytes: Int
+  var valueBytes: Int
   var headDimension: Int
   var valueDimension: Int
   var query: RowLayout
@@ -32,10 +35,9 @@ struct OperandShapes {
     ownKeyRows = keyRows
     self.headDimension = headDimension
     self.valueDimension = valueDimension
-    for shape in [
-      [batch, queryHeads, queryRows, headDimension], [batch, keyValueHeads, keyRows, headDimension],
-      [batch, queryHeads, queryRows, valueDimension], [batch, keyValueHeads, keyRows, valueDimension],
-    ] {
+    keyBytes = try Tensor.byteCount(shape: [batch, keyValueHeads, keyRows, headDimension], elementType: elementType)
+    valueBytes = try Tensor.byteCount(shape: [batch, keyValueHeads, keyRows, valueDimension], elementType: elementType)
+    for shape in [[batch, queryHeads, queryRows, headDimension], [batch, queryHeads, queryRows, valueDimension]] {
       _ = try Tensor.byteCount(shape: shape, elementType: elementType)
     }
     query = RowLayout(.bhsd, heads: queryHeads, rows: queryRows, width: headDimension)
@@ -69,6 +71,7 @@ struct OperandShapes {
     case .separate(let query, let key, let value):
       try self.init(call, query: query, key: key, value: value)
     }
+    (keyBytes, valueBytes) = (call.key.byteCount, call.value.byteCount)
     try addPast(of: call)
   }
 

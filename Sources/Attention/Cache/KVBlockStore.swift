@@ -1,0 +1,102 @@
+/// What the rows of a cache look like: blocks of `blockLength` tokens, in a block for each head its rows one after the
+/// other.
+package struct KVBlockShape: Sendable, Hashable {
+  package let heads: Int
+  package let blockLength: Int
+  package let key: KVRowFormat
+  /// Nil where the values are the beginnings of the keys.
+  package let value: KVRowFormat?
+  package let valueDimension: Int
+
+  package var keyBytes: Int { heads * blockLength * key.byteCount }
+  package var valueBytes: Int { heads * blockLength * (value?.byteCount ?? 0) }
+}
+
+/// Rows of keys or values for a cache, on the host or the device.
+enum KVRows {
+  case host(Tensor)
+  case device(DeviceTensor)
+
+  var shape: [Int] {
+    switch self {
+    case .host(let tensor): tensor.shape
+    case .device(let tensor): tensor.shape
+    }
+  }
+
+  var elementType: ElementType {
+    switch self {
+    case .host(let tensor): tensor.elementType
+    case .device(let tensor): tensor.elementType
+    }
+  }
+
+  /// The rows on the host.
+  func tensor() throws -> Tensor {
+    switch self {
+    case .host(let tensor): tensor
+    case .device(let tensor): try tensor.tensor()
+    }
+  }
+}
+
+/// One token that joins a cache.
+struct KVToken {
+  /// Where its rows for head 0 begin in the keys and values that are given, in elements.
+  var key: Int
+  var value: Int
+  /// Where they go.
+  var block: Int
+  var place: Int
+}
+
+/// Cosines and sines for some tokens or queries: `[rows, 2, pairs]`.
+struct RotaryAngles {
+  let embedding: RotaryEmbedding
+  let values: [Float]
+}
+
+/// What is asked of the keys and values of a cache.
+struct CacheQuery {
+  let problem: AttentionProblem
+  let query: KVRows
+  let mask: AttentionMask
+  let alibiSlopes: [Float]?
+  let sinks: [Float]?
+  /// Of each sequence its blocks and where its keys are in them; segments count entries of all tables one after the other.
+  let blocks: [Int]
+  let sequences: [DecodeSequence]
+  /// Of each query of each sequence.
+  let angles: RotaryAngles?
+  /// Whether the results are wanted on the host.
+  let onHost: Bool
+}
+
+enum CacheResult {
+  case host(output: Tensor, logSumExp: Tensor)
+  case device(output: DeviceTensor, logSumExp: DeviceTensor)
+}
+
+/// The memory of a cache: blocks of rows, and attention over them. One for OpenCL devices, one for the host.
+protocol KVBlockStore: AnyObject, Sendable {
+  var shape: KVBlockShape { get }
+
+  /// Adds blocks, as many as it sees fit but one at least; how many.
+  func grow(atMost most: Int) throws -> Int
+
+  /// Stores the rows of tokens, keys rotated by the angles of their place in the list. `headStrides` are elements from one
+  /// head to the next in the keys and values given.
+  func append(
+    _ tokens: [KVToken], key: KVRows, value: KVRows?, headStrides: (key: Int, value: Int), angles: RotaryAngles?) throws
+
+  func copy(block: Int, to target: Int) throws
+
+  /// The bytes of a block: its keys, then its values.
+  func read(block: Int) throws -> [UInt8]
+  func write(block: Int, _ bytes: [UInt8]) throws
+
+  func attend(_ query: CacheQuery) throws -> CacheResult
+
+  /// Device memory taken, in bytes.
+  var allocatedBytes: Int { get }
+}

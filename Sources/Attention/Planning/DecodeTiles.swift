@@ -1,0 +1,99 @@
+/// The sizes that the decode kernels are built with. Kernels/decode_cpu.cl and decode_gpu.cl say what they mean.
+public struct DecodeTiles: Sendable, Hashable {
+  /// Work-items of a group; 1 is the kernel of CPU-class devices.
+  public let items: Int
+  /// Work-items that share a key.
+  public let keyLanes: Int
+  /// Floats of a vector.
+  public let vector: Int
+  /// Rows of queries that meet a key together.
+  public let rows: Int
+  /// Keys of a tile.
+  public let tileKeys: Int
+
+  var isCPU: Bool { items == 1 && vector > 1 }
+
+  /// What to try, best first: later rows take less local memory and fewer work-items.
+  ///
+  /// - Parameter rows: Queries that share a key/value head.
+  package static func candidates(for device: DeviceProfile, rows: Int) -> [DecodeTiles] {
+    switch device.deviceClass {
+    case .cpu:
+      let vector = [4, 8, 16].last { $0 <= device.vectorWidth } ?? 4
+      // Rows × 4 keys of sums, four keys and a query must fit the registers: 16, or 32 where vectors are of 16.
+      let most = vector == 16 ? 4 : 2
+      let chosen = rows <= most || rows == 3 ? rows : most
+      return [64, 16].map { DecodeTiles(items: 1, keyLanes: 1, vector: vector, rows: max(1, chosen), tileKeys: $0) }
+    case .gpu:
+      let chosen = [1, 2, 4].last { $0 <= rows } ?? 1
+      let table = """
+        items keyLanes tileKeys
+        128   8        64
+        128   8        32
+        32    4        16
+        1     1        8
+        """
+      return table.split(separator: "\n").dropFirst().compactMap { row in
+        let sizes = row.split(separator: " ").compactMap { Int($0) }
+        guard sizes.count == 3 else { return nil }
+        return DecodeTiles(items: sizes[0], keyLanes: sizes[1], vector: 1, rows: chosen, tileKeys: sizes[2])
+      }
+    case .reference: return []
+    }
+  }
+
+  init(items: Int, keyLanes: Int, vector: Int, rows: Int, tileKeys: Int) {
+    self.items = items
+    self.keyLanes = keyLanes
+    self.vector = vector
+    self.rows = rows
+    self.tileKeys = tileKeys
+  }
+
+  /// Keys of a piece. They depend on the sequence alone, so that its result does not depend on what is computed beside it:
+  /// enough for the partial result to cost little, few enough to feed every compute unit, and at most 256 pieces a head.
+  func pieceKeys(keyLength: Int) -> Int {
+    max(256, roundedUp(keyLength / 256, to: 256))
+  }
+
+  /// The most pieces of one key/value head.
+  func pieces(keyLength: Int) -> Int {
+    let keys = pieceKeys(keyLength: keyLength)
+    return max(1, (keyLength + keys - 1) / keys)
+  }
+
+  /// Floats of local memory that a row of queries takes in the kernel of CPU-class devices: the query, its output, its
+  /// scores, and four numbers.
+  private func floatsOfRow(_ headDimension: Int, _ valueDimension: Int) -> Int {
+    roundedUp(headDimension, to: vector) + roundedUp(valueDimension, to: vector) + tileKeys + 4
+  }
+
+  /// Rows of queries that a piece can have on a device; 0 where not even one block of rows fits.
+  func rowsOfPiece(_ headDimension: Int, _ valueDimension: Int, localMemory: Int) -> Int {
+    guard isCPU else { return rows }
+    let fitting = localMemory / (4 * floatsOfRow(headDimension, valueDimension))
+    return min(fitting, 64) / rows * rows
+  }
+
+  /// Bytes of local memory for a piece of some rows.
+  func localBytes(rows: Int, _ headDimension: Int, _ valueDimension: Int) -> Int {
+    guard !isCPU else { return 4 * roundedUp(rows, to: self.rows) * floatsOfRow(headDimension, valueDimension) }
+    let fours = (headDimension + 3) / 4
+    return self.rows * (16 * fours + 4 * tileKeys * (keyLanes + 1) + 4 * keyLanes + 16) + 8 * tileKeys + 16 * items
+  }
+
+  /// Whether a device's limits admit these tiles.
+  func fit(_ device: DeviceProfile, headDimension: Int, valueDimension: Int) -> Bool {
+    items <= device.maxWorkGroupSize
+      && rowsOfPiece(headDimension, valueDimension, localMemory: device.localMemory) >= rows
+      && localBytes(rows: rows, headDimension, valueDimension) <= device.localMemory
+  }
+}
+
+extension DecodeTiles: CustomStringConvertible {
+  public var description: String {
+    isCPU
+      ? "\(rows)×4 registers of vectors of \(vector), tiles of \(tileKeys) keys"
+      : "\(items) items, \(keyLanes) a key, \(rows) rows, tiles of \(tileKeys) keys"
+  }
+}

@@ -1,0 +1,144 @@
+/// The keys `keys` of a sequence stand one after the other from `place` on, in the blocks that the table lists from `entry`
+/// on.
+struct KeySegment: Sendable, Equatable {
+  var keys: Range<Int>
+  var entry: Int
+  var place: Int
+}
+
+/// One sequence of a decode step: where its keys are, and which of them its queries see.
+struct DecodeSequence: Sendable, Equatable {
+  var segments: [KeySegment]
+  /// The keys that some query sees by position.
+  var visible: Range<Int>
+  /// The sequence's key length, which decides where its pieces end.
+  var keyLength: Int
+}
+
+/// The pieces that the keys of some sequences are cut into: at fixed keys, so that a sequence's result does not depend on
+/// what is computed beside it, and where the keys do not follow one another.
+struct DecodeCuts: Sendable, Equatable {
+  /// Of each sequence; a sequence that sees nothing has one of no keys, which writes that.
+  fileprivate let pieces: [[KeySegment]]
+  /// For each piece, the first of the neighbouring sequences that have it too: a prefix that they share is read once.
+  fileprivate let leaders: [[Int]]
+
+  /// - Parameter table: The blocks that the sequences' segments lie in, of `blockRows` rows.
+  init(_ sequences: [DecodeSequence], table: [Int64], blockRows: Int, _ tiles: DecodeTiles) {
+    let pieces = sequences.map { Self.cut($0, blockRows, tiles) }
+    var leaders: [[Int]] = []
+    for b in pieces.indices {
+      leaders.append(
+        pieces[b].indices.map { index in
+          guard b > 0, pieces[b - 1].indices.contains(index),
+            Self.same(pieces[b - 1][index], pieces[b][index], table: table, blockRows: blockRows)
+          else { return b }
+          return leaders[b - 1][index]
+        })
+    }
+    self.pieces = pieces
+    self.leaders = leaders
+  }
+
+  private static func cut(_ sequence: DecodeSequence, _ blockRows: Int, _ tiles: DecodeTiles) -> [KeySegment] {
+    let length = tiles.pieceKeys(keyLength: sequence.keyLength)
+    var pieces: [KeySegment] = []
+    for segment in sequence.segments {
+      let range = segment.keys.clamped(to: sequence.visible)
+      var begin = range.lowerBound
+      while begin < range.upperBound {
+        let end = min(range.upperBound, (begin / length + 1) * length)
+        let place = segment.place + begin - segment.keys.lowerBound
+        pieces.append(
+          KeySegment(keys: begin..<end, entry: segment.entry + place / blockRows, place: place % blockRows))
+        begin = end
+      }
+    }
+    return pieces.isEmpty ? [KeySegment(keys: 0..<0, entry: 0, place: 0)] : pieces
+  }
+
+  /// Whether two pieces are the same keys in the same memory.
+  private static func same(_ left: KeySegment, _ right: KeySegment, table: [Int64], blockRows: Int) -> Bool {
+    guard left.keys == right.keys, !left.keys.isEmpty, left.place == right.place else { return false }
+    let blocks = (left.place + left.keys.count + blockRows - 1) / blockRows
+    return table[left.entry..<left.entry + blocks] == table[right.entry..<right.entry + blocks]
+  }
+
+  /// The end of the neighbours that read a piece together with sequence `b`, their first.
+  fileprivate func end(of index: Int, from b: Int) -> Int {
+    leaders.indices[b...].first { !leaders[$0].indices.contains(index) || leaders[$0][index] != b } ?? leaders.count
+  }
+}
+
+/// The work of a decode step, as the kernels read it: which piece of which keys meets which rows of queries, and how the
+/// pieces of a row are merged. Made of lengths alone, without a device.
+struct DecodeWork: Sendable, Equatable {
+  private(set) var pieces: [PieceRecord] = []
+  private(set) var merges: [MergeRecord] = []
+  private(set) var parts: [Int32] = []
+  /// Rows of partial results: an output, a maximum and a sum each.
+  private(set) var partialRows = 0
+  /// Rows of queries of the largest piece.
+  private(set) var mostRows = 1
+
+  /// Adds the heads that share one key/value head, of all sequences of `cuts`.
+  ///
+  /// - Parameters:
+  ///   - head: The record of the first sequence's first head; `heads` follow one another, and those of the next sequence
+  ///     are `headsOfSequence` further on.
+  ///   - queries: Queries of a head; a sequence may have fewer.
+  mutating func add(
+    _ cuts: DecodeCuts, head: Int, heads: Int, headsOfSequence: Int = 0, queries: Int, rowsOfPiece: Int
+  ) {
+    let rowsOfSequence = heads * queries
+    var places = cuts.pieces.map { _ in [Int]() }
+    for b in cuts.pieces.indices {
+      for (index, keys) in cuts.pieces[b].enumerated() where cuts.leaders[b][index] == b {
+        let sequences = b..<cuts.end(of: index, from: b)
+        // What is all that its rows see needs no merging.
+        let alone = sequences.allSatisfy { cuts.pieces[$0].count == 1 }
+        let rows = sequences.count * rowsOfSequence
+        for first in stride(from: 0, to: rows, by: rowsOfPiece) {
+          let own = min(rowsOfPiece, rows - first)
+          mostRows = max(mostRows, own)
+          pieces.append(
+            PieceRecord(
+              head: Int32(head + b * headsOfSequence), firstRow: Int32(first), rows: Int32(own),
+              begin: Int32(keys.keys.lowerBound), end: Int32(keys.keys.upperBound), table: Int32(keys.entry),
+              place: Int32(keys.place), partial: alone ? -1 : Int32(partialRows)))
+        }
+        guard !alone else { continue }
+        for (n, sequence) in sequences.enumerated() { places[sequence].append(partialRows + n * rowsOfSequence) }
+        partialRows += rows
+      }
+    }
+    for (b, starts) in places.enumerated() where !starts.isEmpty {
+      for h in 0..<heads {
+        merges.append(
+          MergeRecord(
+            head: Int32(head + b * headsOfSequence + h), first: Int32(parts.count), count: Int32(starts.count)))
+        parts += starts.map { Int32($0 + h * queries) }
+      }
+    }
+  }
+}
+
+/// The mirror of `Piece` in Kernels/key_value_rows.cl.
+struct PieceRecord: BitwiseCopyable, Sendable, Equatable {
+  var head: Int32
+  var firstRow: Int32
+  var rows: Int32
+  var begin: Int32
+  var end: Int32
+  var table: Int32
+  var place: Int32
+  var partial: Int32
+}
+
+/// The mirror of `Merge` in Kernels/merge.cl.
+struct MergeRecord: BitwiseCopyable, Sendable, Equatable {
+  var head: Int32
+  var first: Int32
+  var count: Int32
+  var padding: Int32 = 0
+}
