@@ -29,7 +29,7 @@ let package = Package(
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
     .target(name: "Attention", dependencies: ["CAttention", "OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
-    .target(name: "AttentionModels", dependencies: ["Attention", "OpenCL", "TensorFiles"]),
+    .target(name: "AttentionModels", dependencies: ["Attention", "CAttention", "OpenCL", "TensorFiles"]),
     .executableTarget(
       name: "attend",
       dependencies: [

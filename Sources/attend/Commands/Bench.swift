@@ -88,7 +88,7 @@ struct Bench: ParsableCommand {
     if let html {
       report.devices = engines.flatMap(\.activeDevices).uniqued()
       report.peaks.measure(report.devices)
-      try report.write(to: html)
+      try report.page.write(to: html)
     }
     if !report.failures.isEmpty { throw Failure(.checkFailed, "\(report.failures.count) results were wrong") }
   }
