@@ -3,7 +3,8 @@ import Foundation
 import OpenCL
 import Testing
 
-/// A device that is there and cannot do the work. PoCL can be told to have little memory: 1 GiB, a quarter of it at once.
+/// A device that is there and cannot do the work. PoCL can be told to have little memory: 1 GiB, a quarter of it at once. As
+/// a GPU it comes before the CPU backend.
 @Suite(.enabled(if: Environment.hasOnlyPoCL, "needs PoCL and no other device"))
 struct FallbackTests {
   /// One head's keys take 269 MB.
@@ -11,7 +12,7 @@ struct FallbackTests {
     "bench", "--json", "--heads", "1", "--query-length", "1", "--key-length", "1050000", "--dtype", "f32",
     "--repetitions", "1", "--minimum-seconds", "0", "--device",
   ]
-  private let littleMemory: [String: String?] = ["POCL_MEMORY_LIMIT": "1"]
+  private let littleMemory: [String: String?] = ["POCL_MEMORY_LIMIT": "1", "ATTENTION_DEVICE_CLASS": "gpu"]
 
   @Test func autoDoesTheWorkOnTheCPUAndSaysWhyOnce() throws {
     let command = try Command(problem + ["auto"], environment: littleMemory)

@@ -47,6 +47,16 @@ import Testing
     #expect(command.errors == "attend: standard output: No space left on device\n")
   }
 
+  @Test(arguments: [("ATTENTION_ISA", "mmx"), ("ATTENTION_THREADS", "0"), ("ATTENTION_THREADS", "two")])
+  func aWrongVariableOfTheCPUBackendIsBadInput(variable: (name: String, value: String)) throws {
+    for arguments in [["plan", "--device", "cpu"], ["plan"], ["devices"]] {
+      let command = try Command(arguments, environment: [variable.name: variable.value])
+      #expect(command.status == 2)
+      #expect(command.errors.hasPrefix("attend: \(variable.name): expected "))
+      #expect(command.errors.hasSuffix(", found \(variable.value)\n"))
+    }
+  }
+
   @Test func versionIsPrinted() throws {
     let version = try Command(["--version"])
     #expect(version.status == 0)

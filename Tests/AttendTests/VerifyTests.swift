@@ -39,7 +39,7 @@ import Testing
     #expect(try Command(["verify", folder["a.safetensors"].path]).status == 2)
   }
 
-  @Test(arguments: ["cpu", "auto"])
+  @Test(arguments: ["cpu", "cpu:baseline", "auto"] + (Environment.hasOpenCLDevice ? ["opencl"] : []))
   func theBuiltInGridPasses(device: String) throws {
     let command = try Command(["verify", "--device", device])
     #expect(command.status == 0, "\(command.output)\(command.errors)")

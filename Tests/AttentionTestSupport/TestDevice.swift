@@ -12,8 +12,9 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
   /// The float64 reference: the oracle.
   package static let reference = TestDevice(name: "reference", kernel: .auto, description: "reference")
 
-  /// The devices under test, with each family of kernels: every usable OpenCL device, or those that the environment
-  /// variable `ATTENTION_TEST_DEVICE` names, separated by commas. What goes wrong while they are found is in ``failure``.
+  /// The devices under test: the CPU backend with every instruction set of this processor, and every usable OpenCL device
+  /// with each family of kernels; or those that the environment variable `ATTENTION_TEST_DEVICE` names, separated by commas.
+  /// What goes wrong while they are found is in ``failure``.
   package static var all: [TestDevice] { (try? found.get()) ?? [] }
 
   /// The devices under test, and the reference.
@@ -31,15 +32,16 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
 
   private static let found: Result<[TestDevice], any Error> = Result {
     guard let wanted = ProcessInfo.processInfo.environment["ATTENTION_TEST_DEVICE"], !wanted.isEmpty else {
-      return try DeviceRegistry.openCLDevices().filter { DeviceRegistry.unusable($0) == nil }
-        .flatMap { families(Backend.openCL($0)) }
+      let cpu = try InstructionSet.available.map { try DeviceRegistry.backend(named: "cpu:\($0.rawValue)") }
+      let openCL = try DeviceRegistry.openCLDevices().filter { DeviceRegistry.unusable($0) == nil }
+      return (cpu + openCL.map(Backend.openCL)).flatMap(families)
     }
     return try wanted.split(separator: ",").flatMap { families(try DeviceRegistry.backend(named: String($0))) }
   }
 
   private static func families(_ backend: Backend) -> [TestDevice] {
-    let profile = backend.profile
-    return (profile.deviceClass == .reference ? [KernelChoice.auto] : [.auto, .staged]).map {
+    let profile = backend.profile(threads: 2)
+    return (profile.isOpenCL ? [KernelChoice.auto, .staged] : [.auto]).map {
       TestDevice(
         name: profile.identifier, kernel: $0, description: "\(profile.identifier) \(profile.name), \($0.rawValue)")
     }

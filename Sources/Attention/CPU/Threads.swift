@@ -19,8 +19,7 @@ package struct Threads: Sendable, Equatable {
     } else if let text = ProcessInfo.processInfo.environment["ATTENTION_THREADS"], !text.isEmpty {
       try self.init(Int(text), argument: "ATTENTION_THREADS", found: text)
     } else {
-      try self.init(
-        min(attention_available_processors(), Self.counts.upperBound), argument: "processors", found: "none")
+      self.init(unchecked: min(attention_available_processors(), Self.counts.upperBound))
     }
   }
 
@@ -29,8 +28,13 @@ package struct Threads: Sendable, Equatable {
       throw AttentionError.invalid(
         argument: argument, found: found, expected: "\(Self.counts.lowerBound) to \(Self.counts.upperBound)")
     }
-    self.count = count
+    self.init(unchecked: count)
   }
+
+  /// The caller's thread.
+  static let alone = Threads(unchecked: 1)
+
+  private init(unchecked count: Int) { self.count = count }
 
   /// Runs `body` for each task and returns when all are done. Tasks begin in order; a worker, below ``count``, runs one at a
   /// time.

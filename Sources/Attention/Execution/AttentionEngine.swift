@@ -19,6 +19,7 @@ public final class AttentionEngine: Sendable {
   private let kernel: KernelChoice
   private let backends: [Backend]
   private let notice: @Sendable (String) -> Void
+  private let cpu: CPUExecutor
   private let state: Mutex<State>
 
   private struct State {
@@ -32,32 +33,28 @@ public final class AttentionEngine: Sendable {
 
   /// - Parameters:
   ///   - device: The devices to use. Under `.auto`, one that cannot do a call is passed over for the next.
-  ///   - kernel: The kernels to use.
+  ///   - kernel: The kernels to use on OpenCL devices.
+  ///   - threads: The threads that the CPU backend works on, the caller's among them, from 1 to 1024. Where it is nil,
+  ///     `ATTENTION_THREADS`, or as many as there are processors. Results do not depend on it.
   ///   - notice: Told, in one line, when `.auto` passes a device over, and why.
   /// - Throws: ``AttentionError/noDevice(requested:available:)`` and ``AttentionError/cannotRun(device:reason:)`` for a
-  ///   named device. `.auto` never throws: the CPU is always there.
+  ///   named device, and ``AttentionError/invalid(argument:found:expected:)`` for a wrong number of threads or instruction set.
+  ///   Otherwise `.auto` does not throw: the CPU is always there.
   public init(
-    device: DeviceSelection = .auto, kernel: KernelChoice = .auto,
+    device: DeviceSelection = .auto, kernel: KernelChoice = .auto, threads: Int? = nil,
     notice: @escaping @Sendable (String) -> Void = { _ in }
   ) throws {
     selection = device
     self.kernel = kernel
     self.notice = notice
-    switch device {
-    case .named(let names):
-      backends = try names.map(DeviceRegistry.backend(named:)).uniqued()
-    case .auto:
-      var found: [Backend]
-      do {
-        found = try DeviceRegistry.automatic()
-      } catch {
-        notice("OpenCL cannot be used (\(error)); falling back to the CPU")
-        found = [.reference(identifier: "cpu")]
+    let threads = try Threads(threads)
+    cpu = CPUExecutor(threads)
+    backends =
+      switch device {
+      case .named(let names): try names.map(DeviceRegistry.backend(named:)).uniqued()
+      case .auto: try DeviceRegistry.automatic(notice: notice)
       }
-      backends = found
-      if found.count == 1 { notice("no OpenCL device; falling back to the CPU") }
-    }
-    devices = backends.map(\.profile)
+    devices = backends.map { $0.profile(threads: threads.count) }
     state = Mutex(State(profiles: devices))
   }
 
@@ -127,6 +124,13 @@ public final class AttentionEngine: Sendable {
     }
   }
 
+  /// As ``attention(_:progress:)``, for tasks: the work is done on threads of its own, and the task's thread is free meanwhile.
+  public func result(of call: AttentionCall) async throws -> AttentionResult {
+    try await withCheckedThrowingContinuation { continuation in
+      DispatchQueue.global().async { continuation.resume(with: Result { try self.attention(call) }) }
+    }
+  }
+
   /// Carries out a plan for a call that was made elsewhere: for these devices, but perhaps of tighter limits.
   package func attention(_ call: AttentionCall, following plan: AttentionPlan) throws -> AttentionResult {
     for part in plan.parts where !devices.contains(where: { $0.identifier == part.device.identifier }) {
@@ -159,18 +163,30 @@ public final class AttentionEngine: Sendable {
         case .kernels(let kernels):
           guard let executor = try self.executor(part.device) else { return }
           own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
+        case .cpu(let plan):
+          own = try Self.times(repetitions) { try self.cpu.run(call, problem, plan, into: results) { _ in } }
         case .reference:
-          own = (0..<repetitions).map { _ in
-            let start = ContinuousClock.now
+          own = Self.times(repetitions) {
             ReferenceAttention.compute(call, problem, heads: part.heads, into: results)
-            return (ContinuousClock.now - start) / .seconds(1)
           }
         }
         // Devices work side by side: the slowest decides.
         seconds.withLock { $0 = zip($0, own).map(max) }
       }
-      let peak = try parts.map { try self.executor($0.device)?.peakBytes ?? 0 }.reduce(0, +)
+      let peak = try parts.map { part in
+        if case .cpu(let plan) = part.work { return plan.scratchBytes }
+        return try self.executor(part.device)?.peakBytes ?? 0
+      }.reduce(0, +)
       return (plan, results.result, seconds.withLock { $0 }, peak)
+    }
+  }
+
+  /// The seconds that each run of `body` takes.
+  private static func times(_ repetitions: Int, _ body: () throws -> Void) rethrows -> [Double] {
+    try (0..<repetitions).map { _ in
+      let start = ContinuousClock.now
+      try body()
+      return (ContinuousClock.now - start) / .seconds(1)
     }
   }
 
@@ -225,6 +241,8 @@ public final class AttentionEngine: Sendable {
       switch part.work {
       case .reference:
         ReferenceAttention.compute(call, problem, heads: part.heads, into: results, progress: progress)
+      case .cpu(let plan):
+        try self.cpu.run(call, problem, plan, into: results, progress: progress)
       case .kernels(let kernels):
         try self.executor(part.device)?.run(call, problem, kernels, into: results, progress: progress)
       }
@@ -247,7 +265,7 @@ public final class AttentionEngine: Sendable {
     if let error = failure.withLock({ $0 }) { throw error }
   }
 
-  /// The executor of an OpenCL device, made when it is first needed; nil for the reference.
+  /// The executor of an OpenCL device, made when it is first needed; nil for the others.
   private func executor(_ profile: DeviceProfile) throws -> OpenCLExecutor? {
     guard let index = devices.firstIndex(where: { $0.identifier == profile.identifier }),
       case .openCL(let device) = backends[index]
@@ -309,11 +327,15 @@ public final class AttentionEngine: Sendable {
 
 extension Backend {
   /// What planning knows of the backend.
-  package var profile: DeviceProfile {
+  ///
+  /// - Parameter threads: What the CPU backend works on.
+  package func profile(threads: Int) -> DeviceProfile {
     switch self {
     case .openCL(let device): DeviceProfile(device)
-    case .reference(let identifier):
-      DeviceProfile(identifier: identifier, name: "CPU, float64 reference", deviceClass: .reference)
+    case .cpu(let set, let identifier): DeviceProfile(set, identifier: identifier, threads: threads)
+    case .reference:
+      DeviceProfile(
+        identifier: identifier, name: "CPU, float64 reference", deviceClass: .reference, computeUnits: threads)
     }
   }
 }

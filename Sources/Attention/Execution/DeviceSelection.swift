@@ -2,27 +2,29 @@ import OpenCL
 
 /// Which devices to compute on, as users name them.
 public enum DeviceSelection: Sendable, Hashable {
-  /// A GPU or accelerator; without one, a CPU OpenCL device; without that, the CPU. Whatever fails is passed over.
+  /// A GPU or accelerator; without one, the CPU backend. Whatever fails is passed over.
   case auto
   /// These and no others; several divide the heads between them.
   case named([String])
 
-  /// Reads `auto`, or names separated by commas: `reference`, `cpu`, `opencl`, `opencl:P:D`, or a part of a device's or
-  /// platform's name.
+  /// Reads `auto`, or names separated by commas: `reference`, `cpu`, `cpu:` and an instruction set (`cpu:avx2`), `opencl`,
+  /// `opencl:P:D`, or a part of a device's or platform's name.
   public init(_ text: String) {
     let names = text.split(separator: ",").map { String($0.trimmed) }.filter { !$0.isEmpty }
     self = names.isEmpty || names == ["auto"] ? .auto : .named(names)
   }
 }
 
-/// A device that plans can name: an OpenCL device, or the reference.
+/// A device that plans can name: an OpenCL device, the CPU backend, or the reference.
 package enum Backend: Sendable, Hashable {
-  case reference(identifier: String)
+  case reference
+  case cpu(InstructionSet, identifier: String)
   case openCL(Device)
 
   package var identifier: String {
     switch self {
-    case .reference(let identifier): identifier
+    case .reference: "reference"
+    case .cpu(_, let identifier): identifier
     case .openCL(let device): device.identifier
     }
   }
@@ -51,12 +53,24 @@ package enum DeviceRegistry {
     return nil
   }
 
-  /// The backends to try under `auto`, in order.
-  package static func automatic() throws -> [Backend] {
-    try openCLDevices().filter { unusable($0) == nil }.map(Backend.openCL) + [.reference(identifier: "cpu")]
+  /// The backends to try under `auto`, in order: GPUs and accelerators, the CPU backend, and then what OpenCL makes of the
+  /// CPU, which is slower (Benchmarks/README.md says on what).
+  ///
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for a wrong `ATTENTION_ISA`.
+  package static func automatic(notice: (String) -> Void) throws -> [Backend] {
+    let cpu = Backend.cpu(try InstructionSet.standard(), identifier: "cpu")
+    do {
+      let devices = try openCLDevices().filter { unusable($0) == nil }
+      if devices.isEmpty { notice("no OpenCL device; falling back to the CPU") }
+      let isCPU = { (device: Device) in DeviceProfile(device).deviceClass == .cpu }
+      return devices.filter { !isCPU($0) }.map(Backend.openCL) + [cpu] + devices.filter(isCPU).map(Backend.openCL)
+    } catch {
+      notice("OpenCL cannot be used (\(error)); falling back to the CPU")
+      return [cpu]
+    }
   }
 
-  /// Whether `auto` would use OpenCL.
+  /// Whether OpenCL has a device that can be used.
   package static var hasUsableOpenCLDevice: Bool {
     guard let devices = try? openCLDevices() else { return false }
     return devices.contains { unusable($0) == nil }
@@ -64,12 +78,17 @@ package enum DeviceRegistry {
 
   /// The backend that a name stands for.
   ///
-  /// - Throws: ``AttentionError/noDevice(requested:available:)`` where none does, and
-  ///   ``AttentionError/cannotRun(device:reason:)`` where the one that does is unusable.
+  /// - Throws: ``AttentionError/noDevice(requested:available:)`` where none does,
+  ///   ``AttentionError/cannotRun(device:reason:)`` where the one that does is unusable, and
+  ///   ``AttentionError/invalid(argument:found:expected:)`` for an instruction set that this processor lacks.
   package static func backend(named name: String) throws -> Backend {
-    if name == "reference" || name == "cpu" { return .reference(identifier: name) }
-    let devices = try openCLDevices()
     let wanted = name.lowercased()
+    if wanted == "reference" { return .reference }
+    if wanted == "cpu" { return .cpu(try InstructionSet.standard(), identifier: wanted) }
+    if wanted.hasPrefix("cpu:") {
+      return .cpu(try InstructionSet(named: String(wanted.dropFirst(4)), argument: "device"), identifier: wanted)
+    }
+    let devices = try openCLDevices()
     let matching =
       wanted == "opencl"
       ? devices.filter { unusable($0) == nil }

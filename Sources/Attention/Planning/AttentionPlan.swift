@@ -9,6 +9,7 @@ public struct AttentionPlan: Sendable, Equatable {
     /// `staged`, `fused`, `decode` or `reference`.
     public var kernelName: String {
       switch work {
+      case .cpu(let plan): plan.kernelName
       case .reference: "reference"
       case .kernels(let plan): plan.tiles.kernel.rawValue
       }
@@ -19,6 +20,8 @@ public struct AttentionPlan: Sendable, Equatable {
   public enum Work: Sendable, Equatable {
     /// The float64 reference.
     case reference
+    /// The vector kernels of this package on the CPU.
+    case cpu(CPUPlan)
     /// OpenCL kernels.
     case kernels(DevicePlan)
   }

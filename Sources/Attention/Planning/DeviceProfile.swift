@@ -9,6 +9,8 @@ public struct DeviceProfile: Sendable, Equatable {
     case gpu
     /// A few cores with wide vectors; a work-item is a loop iteration.
     case cpu
+    /// The CPU without OpenCL: this package's own vector kernels.
+    case native
     /// The float64 reference: no kernels at all.
     case reference
   }
@@ -34,6 +36,9 @@ public struct DeviceProfile: Sendable, Equatable {
   /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
   public var hostUnifiedMemory: Bool
 
+  /// What the CPU backend's kernels are compiled for; nil on other devices.
+  public var instructionSet: InstructionSet?
+
   /// Tiles that a kernel turned out to be too large for on this device, once it was built.
   package var rejectedTiles: [KernelTiles] = []
 
@@ -58,6 +63,15 @@ public struct DeviceProfile: Sendable, Equatable {
     self.hostUnifiedMemory = hostUnifiedMemory
   }
 
+  /// The profile of the CPU backend: a thread is a compute unit.
+  package init(_ set: InstructionSet, identifier: String, threads: Int) {
+    self.init(
+      identifier: identifier, name: "CPU, \(set.rawValue)", deviceClass: .native, computeUnits: threads, clockMHz: 3000,
+      globalMemory: Int(clamping: ProcessInfo.processInfo.physicalMemory),
+      vectorWidth: set.kernels.map { Int($0.pointee.lanes) } ?? 1)
+    instructionSet = set
+  }
+
   /// The profile of an OpenCL device. `ATTENTION_DEVICE_CLASS` set to `gpu` or `cpu` takes the place of the device's
   /// own class, so that each family of kernels can be tried on any device.
   package init(_ device: Device) {
@@ -79,12 +93,21 @@ public struct DeviceProfile: Sendable, Equatable {
       hostUnifiedMemory: info.hostUnifiedMemory)
   }
 
+  /// Whether it is OpenCL that computes there.
+  package var isOpenCL: Bool {
+    switch deviceClass {
+    case .gpu, .cpu: true
+    case .native, .reference: false
+    }
+  }
+
   /// A guess at relative speed, for dividing heads between devices: cores × clock × what a core of the class does.
   package var relativeSpeed: Double {
     let lanes: Double =
       switch deviceClass {
       case .gpu: 64
       case .cpu: 16
+      case .native: 2 * Double(vectorWidth)
       case .reference: 0.5
       }
     return Double(max(1, computeUnits)) * Double(max(1, clockMHz)) * lanes

@@ -84,7 +84,7 @@ public enum KernelTiles: Sendable, Hashable {
         FusedGPUTiles.candidates(
           vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension
         ).map(KernelTiles.fusedGPU)
-      case .reference: []
+      case .native, .reference: []
       }
     if kernel == .fused { return fused }
     let isDecoding = problem.isDecoding && !problem.outputs.needsInsight

@@ -20,10 +20,13 @@ extension AttentionPlan {
   public init(_ problem: AttentionProblem, devices: [DeviceProfile], kernel: KernelChoice = .auto) throws {
     guard !devices.isEmpty else { throw AttentionError.noDevice(requested: "none", available: []) }
     parts = try Self.split(heads: problem.headCount, between: devices).map { device, heads in
-      guard device.deviceClass != .reference else { return Part(device: device, heads: heads, work: .reference) }
-      return Part(
-        device: device, heads: heads,
-        work: .kernels(try DevicePlan(problem, heads: heads, on: device, kernel: kernel)))
+      let work: Work =
+        switch device.deviceClass {
+        case .reference: .reference
+        case .native: .cpu(try CPUPlan(problem, heads: heads, on: device))
+        case .gpu, .cpu: .kernels(try DevicePlan(problem, heads: heads, on: device, kernel: kernel))
+        }
+      return Part(device: device, heads: heads, work: work)
     }
   }
 

@@ -51,7 +51,7 @@ public struct StagedTiles: Sendable, Hashable {
         1      8      4    4       16     16    1            16            4096
         1      1      4    2       8      16    1            8             4096
         """
-      case .reference: ""
+      case .native, .reference: ""
       }
     return table.split(separator: "\n").dropFirst().compactMap(StagedTiles.init(tableRow:))
   }

@@ -13,8 +13,7 @@ struct Devices: ParsableCommand {
   mutating func run() throws {
     let listed = try Self.platforms()
     let rows =
-      listed.platforms.flatMap(\.devices).map(DeviceRow.init(device:)) + [DeviceRow.reference("cpu")]
-      + [DeviceRow.reference("reference")]
+      listed.platforms.flatMap(\.devices).map(DeviceRow.init(device:)) + [try DeviceRow.cpu(), DeviceRow.reference]
     if json {
       for row in rows { try Console.write(JSON.line(row)) }
     } else {
@@ -104,18 +103,28 @@ private struct DeviceRow: Encodable {
     selfCheck = Self.check(device.identifier)
   }
 
-  private init(reference name: String) {
-    device = name
-    deviceName = "CPU, float64 reference"
+  /// What needs no OpenCL.
+  private init(_ profile: DeviceProfile, supports: [String] = []) {
+    device = profile.identifier
+    deviceName = profile.name
     backend = "cpu"
     deviceClass = "cpu"
     driver = "built in"
-    computeUnits = Quantity.processors
-    supports = ["f32", "f16", "bf16"]
-    selfCheck = Self.check(name)
+    computeUnits = profile.computeUnits
+    self.supports = ["f32", "f16", "bf16"] + supports
+    selfCheck = Self.check(profile.identifier)
   }
 
-  static func reference(_ name: String) -> DeviceRow { DeviceRow(reference: name) }
+  /// The CPU backend, with every instruction set that it can be told to use.
+  ///
+  /// - Throws: where `ATTENTION_ISA` or `ATTENTION_THREADS` is wrong.
+  static func cpu() throws -> DeviceRow {
+    let threads = try Threads()
+    let profile = try DeviceRegistry.backend(named: "cpu").profile(threads: threads.count)
+    return DeviceRow(profile, supports: InstructionSet.available.map(\.rawValue))
+  }
+
+  static var reference: DeviceRow { DeviceRow(Backend.reference.profile(threads: Quantity.processors)) }
 
   /// "passed", or what went wrong in a line.
   private static func check(_ identifier: String) -> String {

@@ -36,6 +36,11 @@ struct Plan: ParsableCommand {
       lines.append("  \(part.device.identifier) (\(part.device.name)): heads \(part.heads.text)")
       switch part.work {
       case .reference: lines.append("    reference: float64, one query at a time")
+      case .cpu(let cpu):
+        lines.append("    \(cpu.kernelName): \(cpu.instructionSet.rawValue), tiles \(cpu.tileRows)×\(cpu.tileKeys)")
+        lines.append(
+          "    \(cpu.threads) threads, memory beside the tensors at most \(Quantity.bytes(cpu.scratchBytes)), in "
+            + "\(cpu.blocks.count) blocks")
       case .kernels(let kernels):
         lines.append(
           "    \(kernels.tiles.kernel.rawValue): tiles \(kernels.tiles)\(kernels.aligned ? ", aligned" : "")")
@@ -110,7 +115,13 @@ private struct PlanRow: Encodable {
       var row = Part(
         device: part.device.identifier, deviceName: part.device.name, kernel: "reference",
         firstHead: part.heads.lowerBound, headCount: part.heads.count)
-      if case .kernels(let kernels) = part.work {
+      switch part.work {
+      case .reference: break
+      case .cpu(let cpu):
+        row.kernel = cpu.kernelName
+        row.tiles = Tiles(rows: cpu.tileRows, keys: cpu.tileKeys, description: cpu.instructionSet.rawValue)
+        row.deviceBytes = cpu.scratchBytes
+      case .kernels(let kernels):
         row.kernel = kernels.tiles.kernel.rawValue
         row.tiles = Tiles(
           rows: kernels.tiles.tileRows, keys: kernels.tiles.tileKeys, description: "\(kernels.tiles)")

@@ -29,7 +29,7 @@ extension BenchReport {
   private func memory(_ family: Family) -> LineChart {
     let kernels = KernelChoice.allCases.filter { $0 != .auto }
     let shapes = Self.lengthened(family.shapes)
-    let onOpenCL = devices.filter { $0.deviceClass != .reference }
+    let onOpenCL = devices.filter(\.isOpenCL)
     var series: [LineChart.Series] = []
     for device in onOpenCL {
       for kernel in kernels {

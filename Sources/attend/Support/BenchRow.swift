@@ -37,7 +37,7 @@ struct BenchRow: Encodable {
     let devices = plan.parts.map(\.device)
     device = devices.map(\.identifier).joined(separator: ",")
     deviceName = devices.map(\.name).joined(separator: ", ")
-    backend = Self.distinct(devices.map { $0.deviceClass == .reference ? "cpu" : "opencl" })
+    backend = Self.distinct(devices.map { $0.isOpenCL ? "opencl" : "cpu" })
     kernel = Self.distinct(plan.parts.map(\.kernelName))
     dtype = shape.dtype.rawValue
     batch = shape.batch

@@ -7,7 +7,8 @@ struct DeviceOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Where to compute: auto, reference, cpu, opencl, opencl:P:D (platform P, device D), or a part of a device's name.",
+      "Where to compute: auto, reference, cpu, cpu:avx2 (an instruction set), opencl, opencl:P:D (platform P, device D), "
+        + "or a part of a device's name.",
       discussion: "Several, separated by commas, divide the heads between them. Default: $ATTENTION_DEVICE, or auto.",
       valueName: "id"))
   var device: String?

@@ -1,0 +1,191 @@
+import CAttention
+
+/// One block of heads on its way through the kernels.
+struct CPUPass {
+  private let kernels: attention_kernels
+  private let call: attention_call
+  private let heads: CPUHeads
+  private let threads: Threads
+  private let scratch: ScratchMemory
+  private let workerBytes: Int
+  private let outputs: AttentionOutputs
+
+  /// Whether results are asked for that need each row's maximum and factor.
+  var needsRows: Bool { outputs.needsInsight || outputs.needsScoreMatrix }
+
+  init(
+    _ kernels: attention_kernels, _ problem: AttentionProblem, _ heads: CPUHeads, threads: Threads,
+    _ scratch: ScratchMemory
+  ) {
+    self.kernels = kernels
+    self.heads = heads
+    self.threads = threads
+    self.scratch = scratch
+    outputs = problem.outputs
+    var call = attention_call(problem)
+    workerBytes = roundedUp(kernels.scratch_bytes(&call), to: 64)
+    self.call = call
+  }
+
+  /// A worker's number finds its memory.
+  private func run(
+    _ tasks: Int, _ workers: UnsafeMutableRawPointer,
+    _ body: (UnsafePointer<attention_call>, Int, UnsafeMutableRawPointer) -> Void
+  ) {
+    withUnsafePointer(to: call) { call in
+      threads.run(tasks) { task, worker in body(call, task, workers + worker * workerBytes) }
+    }
+  }
+
+  // MARK: Many queries
+
+  func attend(writingOutput: Bool = true) throws {
+    let tileKeys = Int(kernels.tile_keys)
+    let tileRows = Int(kernels.tile_rows)
+    var layout = MemoryLayouter()
+    let workers = layout.add(threads.count * workerBytes)
+    var places: [(keys: Int, values: Int, finite: Int)] = []
+    var keyTasks = TaskList()
+    var rowTasks = TaskList()
+    var lengths = 0
+    withUnsafePointer(to: call) { call in
+      for (index, keys) in heads.keyHeads.enumerated() {
+        let count = keys.end_key - keys.first_key
+        let tiles = keys.packedCount.tiles(of: tileKeys)
+        places.append(
+          (
+            layout.add(4 * kernels.packed_key_floats(call, count)),
+            layout.add(4 * kernels.packed_value_floats(call, count)),
+            layout.add(tiles)
+          ))
+        keyTasks.add(tiles, of: index)
+      }
+    }
+    for (index, head) in heads.heads.enumerated() {
+      rowTasks.add(Int(head.query_length).tiles(of: tileRows), of: index)
+      lengths += Int(head.query_length)
+    }
+    let rowPlace = layout.add(needsRows ? 8 * lengths : 0)
+
+    try scratch.withBytes(layout.byteCount) { base in
+      for (index, place) in places.enumerated() {
+        heads.keyHeads[index].packed_keys = (base + place.keys).assumingMemoryBound(to: Float.self)
+        heads.keyHeads[index].packed_values = (base + place.values).assumingMemoryBound(to: Float.self)
+        heads.keyHeads[index].finite = (base + place.finite).assumingMemoryBound(to: UInt8.self)
+      }
+      var rows = (base + rowPlace).assumingMemoryBound(to: Float.self)
+      for index in heads.heads.indices {
+        if needsRows {
+          let count = Int(heads.heads[index].query_length)
+          heads.heads[index].shift = rows
+          heads.heads[index].factor = rows + count
+          rows += 2 * count
+        }
+        if !writingOutput {
+          heads.heads[index].output = nil
+          heads.heads[index].log_sum_exp = nil
+        }
+      }
+      run(keyTasks.count, base + workers) { call, task, _ in
+        let (index, tile) = keyTasks[task]
+        kernels.pack_tile(call, heads.keyHeads.baseAddress.map { $0 + index }, Int32(tile))
+      }
+      // The last tiles first: under a causal mask they see the most keys, and short tasks at the end leave nobody waiting.
+      run(rowTasks.count, base + workers) { call, task, memory in
+        let (index, tile) = rowTasks.fromTheEnd(task)
+        kernels.attend_tile(call, heads.heads.baseAddress.map { $0 + index }, Int32(tile), memory)
+      }
+      if !outputs.isDisjoint(with: [.scores, .weights, .topKeys]) {
+        run(rowTasks.count, base + workers) { call, task, memory in
+          let (index, tile) = rowTasks.fromTheEnd(task)
+          kernels.row_results(call, heads.heads.baseAddress.map { $0 + index }, Int32(tile), memory)
+        }
+      }
+      if outputs.contains(.received) {
+        var tasks = TaskList()
+        for (index, head) in heads.heads.enumerated() {
+          tasks.add(head.keys.pointee.packedCount.tiles(of: tileKeys), of: index)
+        }
+        run(tasks.count, base + workers) { call, task, memory in
+          let (index, tile) = tasks[task]
+          kernels.key_results(call, heads.heads.baseAddress.map { $0 + index }, Int32(tile), memory)
+        }
+      }
+    }
+  }
+
+  // MARK: Few queries
+
+  func decode() throws {
+    let tileKeys = Int(kernels.tile_keys)
+    var layout = MemoryLayouter()
+    let workers = layout.add(threads.count * workerBytes)
+    let partialFloats = withUnsafePointer(to: call) { kernels.partial_floats($0) }
+    var splits = TaskList()
+    var merges = TaskList()
+    var places: [Int] = []
+    for (index, group) in heads.groups.enumerated() {
+      let count = heads.keyHeads[index].packedCount.tiles(of: tileKeys)
+      splits.add(count, of: index)
+      merges.add(group.heads.count, of: index)
+      places.append(layout.add(4 * count * partialFloats * group.heads.count * heads.queryLength(of: index)))
+    }
+    try scratch.withBytes(layout.byteCount) { base in
+      func partials(_ index: Int) -> UnsafeMutablePointer<Float> {
+        (base + places[index]).assumingMemoryBound(to: Float.self)
+      }
+      run(splits.count, base + workers) { call, task, memory in
+        let (index, split) = splits[task]
+        let group = heads.groups[index]
+        let stride = partialFloats * group.heads.count * heads.queryLength(of: index)
+        kernels.decode_split(
+          call, heads.heads.baseAddress.map { $0 + heads.firstHead(of: index) }, Int32(group.heads.count),
+          heads.keyHeads[index].first_key / Int32(tileKeys) + Int32(split), partials(index) + split * stride, memory)
+      }
+      run(merges.count, base + workers) { call, task, memory in
+        let (index, head) = merges[task]
+        let rowFloats = partialFloats * heads.queryLength(of: index)
+        kernels.decode_merge(
+          call, heads.heads.baseAddress.map { $0 + heads.firstHead(of: index) + head },
+          Int32(heads.keyHeads[index].packedCount.tiles(of: tileKeys)), partials(index) + head * rowFloats,
+          rowFloats * heads.groups[index].heads.count, memory)
+      }
+    }
+  }
+}
+
+/// Tasks that belong to things of different sizes: task t is part `tile` of thing `index`.
+private struct TaskList {
+  private var ends: [Int] = []
+  private(set) var count = 0
+
+  mutating func add(_ tasks: Int, of index: Int) {
+    count += tasks
+    ends.append(count)
+  }
+
+  subscript(task: Int) -> (index: Int, tile: Int) {
+    var (low, high) = (0, ends.count - 1)
+    while low < high {
+      let middle = (low + high) / 2
+      if ends[middle] > task { high = middle } else { low = middle + 1 }
+    }
+    return (low, task - (low == 0 ? 0 : ends[low - 1]))
+  }
+
+  /// The same with each thing's last part first.
+  func fromTheEnd(_ task: Int) -> (index: Int, tile: Int) {
+    let (index, tile) = self[task]
+    return (index, ends[index] - (index == 0 ? 0 : ends[index - 1]) - 1 - tile)
+  }
+}
+
+/// Places in one piece of memory, each aligned to 64 bytes.
+private struct MemoryLayouter {
+  private(set) var byteCount = 0
+
+  mutating func add(_ bytes: Int) -> Int {
+    defer { byteCount += roundedUp(bytes, to: 64) }
+    return byteCount
+  }
+}

@@ -1,0 +1,154 @@
+import CAttention
+
+/// How the CPU backend computes some heads: a value, made from the problem and the device's profile alone.
+public struct CPUPlan: Sendable, Equatable {
+  /// The two ways through a head.
+  public enum Pass: String, Sendable {
+    /// Keys and values packed once, a tile of queries at a time.
+    case fused
+    /// Few queries: keys and values read where they lie, in splits that are merged.
+    case decode
+  }
+
+  /// Neighbouring heads that are computed together, in one pass.
+  public struct Block: Sendable, Equatable {
+    public let heads: Range<Int>
+    public let pass: Pass
+    /// Bytes of packed keys and values, or of what the splits come to.
+    public let byteCount: Int
+  }
+
+  public let instructionSet: InstructionSet
+  public let threads: Int
+  public let tileRows: Int
+  public let tileKeys: Int
+  public let blocks: [Block]
+
+  /// The most memory taken at once, beside the call's own tensors: of a block, and of each thread.
+  public let scratchBytes: Int
+
+  /// The passes that its blocks take, joined by a comma.
+  public var kernelName: String {
+    [Pass.fused, .decode].filter { pass in blocks.contains { $0.pass == pass } }.map(\.rawValue).joined(separator: ",")
+  }
+
+  /// A sequence of no more queries than this is decoded. It is a question of the sequence alone, so that what is beside it
+  /// changes no bits.
+  static let mostDecodedQueries = 16
+
+  /// Packed keys and values worth having at once: enough for the threads, and more would only take memory.
+  private static func usefulBytes(_ device: DeviceProfile) -> Int {
+    min(32 << 20, device.maxAllocation, device.globalMemory / 4)
+  }
+
+  /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the processor lacks the profile's instruction set.
+  init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile) throws {
+    guard let set = device.instructionSet, let kernels = set.kernels?.pointee else {
+      throw AttentionError.cannotRun(
+        device: device.identifier,
+        reason: "this processor has no \(device.instructionSet?.rawValue ?? "instruction set")")
+    }
+    instructionSet = set
+    threads = device.computeUnits
+    tileRows = Int(kernels.tile_rows)
+    tileKeys = Int(kernels.tile_keys)
+    var call = attention_call(problem)
+    let canDecode = kernels.can_decode(&call)
+    let partialBytes = 4 * kernels.partial_floats(&call)
+
+    let usefulBytes = Self.usefulBytes(device)
+    var blocks: [Block] = []
+    for group in problem.groups(of: heads) {
+      let sequence = problem.sequences[group.batch]
+      let keys = sequence.packedKeys(tile: tileKeys)
+      let pass: Pass = canDecode && sequence.queryLength <= Self.mostDecodedQueries ? .decode : .fused
+      let bytes =
+        switch pass {
+        case .fused:
+          4
+            * (kernels.packed_key_floats(&call, Int32(keys.count))
+              + kernels.packed_value_floats(&call, Int32(keys.count)))
+        case .decode: keys.count.tiles(of: tileKeys) * group.heads.count * sequence.queryLength * partialBytes
+        }
+      if let last = blocks.last, last.pass == pass, last.byteCount + bytes <= usefulBytes {
+        blocks[blocks.count - 1] = Block(
+          heads: last.heads.lowerBound..<group.heads.upperBound, pass: pass, byteCount: last.byteCount + bytes)
+      } else {
+        blocks.append(Block(heads: group.heads, pass: pass, byteCount: bytes))
+      }
+    }
+    self.blocks = blocks
+    scratchBytes = (blocks.map(\.byteCount).max() ?? 0) + threads * kernels.scratch_bytes(&call)
+  }
+}
+
+/// Neighbouring query heads of one batch entry that share a key/value head.
+struct HeadGroup {
+  let batch: Int
+  let keyHead: Int
+  /// `b · Hq + h`.
+  let heads: Range<Int>
+}
+
+extension AttentionProblem {
+  /// A range of heads (`b · Hq + h`) by the key/value heads that they read.
+  func groups(of heads: Range<Int>) -> [HeadGroup] {
+    guard !heads.isEmpty else { return [] }
+    return (heads.lowerBound / groupSize...(heads.upperBound - 1) / groupSize).map { index in
+      HeadGroup(
+        batch: index / keyValueHeads, keyHead: index % keyValueHeads,
+        heads: (index * groupSize..<(index + 1) * groupSize).clamped(to: heads))
+    }
+  }
+}
+
+extension AttentionSequence {
+  /// The keys that some query sees by position, from a whole tile on.
+  func packedKeys(tile: Int) -> Range<Int> {
+    guard queryLength > 0 else { return 0..<0 }
+    let visible = visibleKeys(queries: 0..<queryLength)
+    return visible.isEmpty ? 0..<0 : visible.lowerBound / tile * tile..<visible.upperBound
+  }
+}
+
+extension Int {
+  /// Tiles of a length that cover so many.
+  func tiles(of length: Int) -> Int { (self + length - 1) / length }
+}
+
+extension attention_call {
+  /// What all heads of a problem share.
+  init(_ problem: AttentionProblem) {
+    self.init()
+    storage = problem.elementType.cStorage ?? ATTENTION_FLOAT32
+    head_dimension = Int32(problem.headDimension)
+    value_dimension = Int32(problem.valueDimension)
+    scale = problem.scale
+    softcap = problem.softcap ?? 0
+    has_sinks = problem.usesSinks
+    if let mask = problem.mask {
+      mask_kind = mask.elementType.cMaskKind
+      mask_query_stride = mask.queryStride
+      mask_key_stride = mask.keyStride
+    }
+    if let blocks = problem.blockMask {
+      query_block = Int32(blocks.queryBlock)
+      key_block = Int32(blocks.keyBlock)
+      block_query_stride = blocks.grid.queryStride
+      block_key_stride = blocks.grid.keyStride
+    }
+    top_key_count = Int32(problem.topKeyCount)
+  }
+}
+
+extension ElementType {
+  fileprivate var cMaskKind: attention_mask_kind {
+    switch self {
+    case .bool: ATTENTION_MASK_BOOL
+    case .float32: ATTENTION_MASK_FLOAT32
+    case .float16: ATTENTION_MASK_FLOAT16
+    case .bfloat16: ATTENTION_MASK_BFLOAT16
+    case .float64, .int32, .int64: ATTENTION_MASK_NONE
+    }
+  }
+}
