@@ -90,7 +90,8 @@ final class DeviceBlocks: KVBlockStore {
           elementType: key.elementType, storage: shape.key.storage.rows, keyWidth: shape.key.width,
           valueWidth: shape.value?.width ?? shape.key.width)
       ).append
-      let valueBlocks = shape.value.map { ($0.width + 31) / 32 } ?? 0
+      // Keys alone, where values are keys or stay as they are.
+      let valueBlocks = value == nil ? 0 : ((shape.value?.width ?? 0) + 31) / 32
       for (part, own) in zip(parts, records) where !own.isEmpty {
         let table = try executor.buffer(copying: own)
         var arguments = ArgumentList(kernel)

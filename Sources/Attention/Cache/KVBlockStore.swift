@@ -10,6 +10,12 @@ package struct KVBlockShape: Sendable, Hashable {
 
   package var keyBytes: Int { heads * blockLength * key.byteCount }
   package var valueBytes: Int { heads * blockLength * (value?.byteCount ?? 0) }
+
+  /// The keys and the values: where they are in a cache's contents, where they begin in a block, and the bytes of a row.
+  func forEachPart(_ body: (WritableKeyPath<KVCache.Contents, [UInt8]>, Int, Int) -> Void) {
+    body(\.key, 0, key.byteCount)
+    if let value { body(\.value, keyBytes, value.byteCount) }
+  }
 }
 
 /// Rows of keys or values for a cache, on the host or the device.

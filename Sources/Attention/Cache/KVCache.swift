@@ -12,7 +12,7 @@
 /// A cache is changed by one thread at a time; its forks are caches of their own.
 public final class KVCache {
   /// What a cache is made with.
-  public struct Options: Sendable, Hashable {
+  public struct Options: Sendable, Hashable, Codable {
     /// How keys and values are kept.
     public var storage = KVCacheStorage.float32
     /// `Dv`; that of the keys where it is nil.
@@ -30,7 +30,8 @@ public final class KVCache {
     /// forgotten; those that are kept count as neighbours, for masks and rotary positions too.
     public var rolling: Rolling?
 
-    public struct Rolling: Sendable, Hashable {
+    /// What a rolling cache keeps.
+    public struct Rolling: Sendable, Hashable, Codable {
       public var sinks: Int
       public var window: Int
 
@@ -63,9 +64,15 @@ public final class KVCache {
     var forgotten = 0
     /// The sinks' keys as they came, unrotated, head by head: their positions move with the window.
     var sinkKeys: [[Float]] = []
+
+    /// The slot of key `j`.
+    func slot(_ j: Int, sinks: Int) -> Int { j < sinks ? j : j + hole }
   }
 
-  init(batch: Int, heads: Int, headDimension: Int, valueDimension: Int, options: Options, pool: KVBlockPool, engine: AttentionEngine) {
+  init(
+    batch: Int, heads: Int, headDimension: Int, valueDimension: Int, options: Options, pool: KVBlockPool,
+    engine: AttentionEngine
+  ) {
     self.heads = heads
     self.headDimension = headDimension
     self.valueDimension = valueDimension
@@ -144,9 +151,9 @@ public final class KVCache {
       var angles: [Int] = []
       for (b, count) in counts.enumerated() {
         let position = changed[b].length + changed[b].forgotten
-        let first = try makeRoom(for: count, in: &changed[b], &change)
-        for i in first..<max(first, count) {
-          let slot = changed[b].length + changed[b].hole
+        let skipped = try makeRoom(for: count, in: &changed[b], &change)
+        for i in 0..<count where !skipped.contains(i) {
+          let slot = changed[b].slot(changed[b].length, sinks: sinks)
           let row = strides.offset(batch: b, head: 0, row: i)
           tokens.append(
             KVToken(
@@ -156,7 +163,10 @@ public final class KVCache {
           changed[b].length += 1
         }
       }
+      try keepSinks(key, layout, counts, &changed)
+      let moved = try moveSinks(&changed, &change)
       try change.copyShared()
+      for move in moved { try move(pool.store) }
       try pool.store.append(
         tokens, key: key, value: value,
         headStrides: (strides.headStride * headDimension, strides.headStride * valueDimension),
@@ -169,18 +179,93 @@ public final class KVCache {
     change.keep()
   }
 
-  /// Makes sure that `count` more keys have slots of their own in blocks that no fork sees.
+  /// Makes sure that `count` more keys have slots of their own in blocks that no fork sees. A rolling cache forgets for it
+  /// the oldest keys past the sinks.
   ///
-  /// - Returns: How many of them are forgotten before they are stored.
-  private func makeRoom(for count: Int, in sequence: inout Sequence, _ change: inout BlockChange) throws -> Int {
-    guard count > 0 else { return 0 }
+  /// - Returns: Which of the new keys are forgotten before they are stored.
+  private func makeRoom(for count: Int, in sequence: inout Sequence, _ change: inout BlockChange) throws -> Range<Int> {
+    guard count > 0 else { return 0..<0 }
     let length = options.blockLength
-    let begin = sequence.length + sequence.hole
-    let end = begin + count
-    if begin % length != 0 { try change.own(&sequence.blocks[begin / length]) }
+    var skipped = 0..<0
+    if let rolling = options.rolling {
+      // Of all keys, old and new, the sinks and the last `window` stay.
+      let begin = sequence.length + count - rolling.window
+      let old = max(0, min(sequence.length, begin) - sinks)
+      let first = max(0, sinks - sequence.length)
+      skipped = first..<max(first, begin - sequence.length)
+      sequence.length -= old
+      sequence.hole += old
+      sequence.forgotten += old + skipped.count
+      // Blocks that hold nothing but forgotten keys.
+      let (full, end) = ((sinks + length - 1) / length, (sinks + sequence.hole) / length)
+      if end > full {
+        let last = min(end, sequence.blocks.count)
+        change.leave(Array(sequence.blocks[min(full, last)..<last]))
+        sequence.blocks.removeSubrange(min(full, last)..<last)
+        sequence.hole -= (end - full) * length
+      }
+    }
+    let stored = count - skipped.count
+    guard stored > 0 else { return skipped }
+    let begin = sequence.slot(sequence.length, sinks: sinks)
+    let end = sequence.slot(sequence.length + stored - 1, sinks: sinks) + 1
+    for block in begin / length..<max(begin / length, min(sequence.blocks.count, (end + length - 1) / length)) {
+      try change.own(&sequence.blocks[block])
+    }
     let needed = (end + length - 1) / length - sequence.blocks.count
     if needed > 0 { sequence.blocks += try change.take(needed) }
-    return 0
+    return skipped
+  }
+
+  /// Sinks of a rolling cache.
+  private var sinks: Int { options.rolling?.sinks ?? 0 }
+
+  /// Keeps the sinks' keys as they came, where they will have to move: their positions are right before the window.
+  private func keepSinks(
+    _ key: KVRows, _ layout: TensorLayout, _ counts: [Int], _ changed: inout [Sequence]
+  ) throws {
+    guard options.rotary != nil, sinks > 0 else { return }
+    let wanting = changed.indices.filter { sequences[$0].sinkKeys.count < sinks && counts[$0] > 0 }
+    guard !wanting.isEmpty else { return }
+    let (elements, shape) = (try key.tensor().floats(), key.shape)
+    let rows = RowLayout(layout, heads: heads, rows: shape[layout == .bhsd ? 2 : 1], width: headDimension)
+    for b in wanting {
+      for i in 0..<min(counts[b], sinks - sequences[b].sinkKeys.count) {
+        changed[b].sinkKeys.append(
+          (0..<heads).flatMap { h in
+            let start = rows.offset(batch: b, head: h, row: i)
+            return elements[start..<start + headDimension]
+          })
+      }
+    }
+  }
+
+  /// Stores the sinks of sequences that have forgotten keys anew, as many positions further on.
+  private func moveSinks(
+    _ changed: inout [Sequence], _ change: inout BlockChange
+  ) throws -> [(any KVBlockStore) throws -> Void] {
+    guard let rotary = options.rotary, sinks > 0 else { return [] }
+    var moves: [(any KVBlockStore) throws -> Void] = []
+    for b in changed.indices where changed[b].forgotten > sequences[b].forgotten {
+      let rows = changed[b].sinkKeys
+      for block in 0..<(rows.count + options.blockLength - 1) / options.blockLength {
+        try change.own(&changed[b].blocks[block])
+      }
+      let blocks = changed[b].blocks
+      let tokens = rows.indices.map { s in
+        KVToken(
+          key: s * heads * headDimension, value: 0, block: blocks[s / options.blockLength],
+          place: s % options.blockLength)
+      }
+      let keys = try Tensor(rows.flatMap { $0 }, shape: [1, rows.count, heads, headDimension])
+      let angles = RotaryAngles(
+        embedding: rotary, values: rotary.angles(at: rows.indices.map { changed[b].forgotten + $0 }))
+      let stride = headDimension
+      moves.append { store in
+        try store.append(tokens, key: .host(keys), value: nil, headStrides: (stride, 0), angles: angles)
+      }
+    }
+    return moves
   }
 
   // MARK: Shortening and forking
@@ -202,8 +287,10 @@ public final class KVCache {
         argument: "length", found: "\(length)", expected: "0 to the sequence's \(sequences[b].length)")
     }
     sequences[b].length = length
-    if length == 0 { (sequences[b].hole, sequences[b].forgotten) = (0, 0) }
-    let slots = length == 0 ? 0 : length + sequences[b].hole
+    if length <= sinks { sequences[b].hole = 0 }
+    if length < sequences[b].sinkKeys.count { sequences[b].sinkKeys.removeLast(sequences[b].sinkKeys.count - length) }
+    if length == 0 { sequences[b].forgotten = 0 }
+    let slots = length + sequences[b].hole
     let kept = (slots + options.blockLength - 1) / options.blockLength
     guard kept < sequences[b].blocks.count else { return }
     pool.release(Array(sequences[b].blocks[kept...]))
@@ -230,6 +317,86 @@ public final class KVCache {
   }
 
   // MARK: For the engine
+
+  /// The bytes of a sequence's rows, head by head, and the sinks' keys that it moves: what is needed to make it anew.
+  package func contents(of b: Int) throws -> Contents {
+    try check(sequence: b)
+    let (sequence, shape) = (sequences[b], pool.store.shape)
+    var contents = Contents(
+      length: sequence.length, forgotten: sequence.forgotten, sinkKeys: sequence.sinkKeys,
+      key: [UInt8](repeating: 0, count: sequence.length * heads * shape.key.byteCount),
+      value: [UInt8](repeating: 0, count: sequence.length * heads * (shape.value?.byteCount ?? 0)))
+    var block: (index: Int, bytes: [UInt8]) = (-1, [])
+    for j in 0..<sequence.length {
+      let slot = sequence.slot(j, sinks: sinks)
+      let index = sequence.blocks[slot / options.blockLength]
+      if index != block.index { block = (index, try pool.store.read(block: index)) }
+      for h in 0..<heads {
+        shape.forEachPart { part, start, bytes in
+          let from = start + (h * options.blockLength + slot % options.blockLength) * bytes
+          let to = (h * sequence.length + j) * bytes
+          contents[keyPath: part].replaceSubrange(to..<to + bytes, with: block.bytes[from..<from + bytes])
+        }
+      }
+    }
+    return contents
+  }
+
+  /// Puts a sequence's contents in the place of what it holds; they are of a cache of the same options.
+  package func restore(_ contents: Contents, to b: Int) throws {
+    try check(sequence: b)
+    let (length, shape) = (options.blockLength, pool.store.shape)
+    let rows = contents.length * heads
+    guard contents.length >= 0, contents.length + contents.forgotten < AttentionSequence.unlimited,
+      contents.forgotten >= 0, contents.key.count == rows * shape.key.byteCount,
+      contents.value.count == rows * (shape.value?.byteCount ?? 0),
+      contents.sinkKeys.allSatisfy({ $0.count == heads * headDimension }), contents.sinkKeys.count <= sinks
+    else {
+      throw AttentionError.invalid(
+        argument: "cache", found: "\(contents.key.count) and \(contents.value.count) bytes for \(contents.length) keys",
+        expected: "\(shape.key.byteCount) and \(shape.value?.byteCount ?? 0) bytes a row of \(heads) heads")
+    }
+    let blocks = try pool.take((contents.length + length - 1) / length)
+    do {
+      for (n, block) in blocks.enumerated() {
+        var bytes = [UInt8](repeating: 0, count: shape.keyBytes + shape.valueBytes)
+        for j in n * length..<min(contents.length, (n + 1) * length) {
+          for h in 0..<heads {
+            shape.forEachPart { part, start, size in
+              let from = (h * contents.length + j) * size
+              let to = start + (h * length + j % length) * size
+              bytes.replaceSubrange(to..<to + size, with: contents[keyPath: part][from..<from + size])
+            }
+          }
+        }
+        try pool.store.write(block: block, bytes)
+      }
+    } catch {
+      pool.release(blocks)
+      throw error
+    }
+    pool.release(sequences[b].blocks)
+    sequences[b] = Sequence(
+      blocks: blocks, length: contents.length, hole: 0, forgotten: contents.forgotten, sinkKeys: contents.sinkKeys)
+  }
+
+  /// What a sequence holds, in the cache's storage.
+  package struct Contents: Sendable, Equatable {
+    package var length: Int
+    package var forgotten: Int
+    package var sinkKeys: [[Float]]
+    /// `[heads][length]` rows.
+    package var key: [UInt8]
+    package var value: [UInt8]
+
+    package init(length: Int, forgotten: Int, sinkKeys: [[Float]], key: [UInt8], value: [UInt8]) {
+      self.length = length
+      self.forgotten = forgotten
+      self.sinkKeys = sinkKeys
+      self.key = key
+      self.value = value
+    }
+  }
 
   /// Where each sequence's keys are: its blocks, one table after the other, and its segments.
   func layout(visible: (Int) -> Range<Int>) -> (blocks: [Int], sequences: [DecodeSequence]) {
@@ -307,6 +474,10 @@ extension KVCache {
     guard let positions else { return }
     guard options.rotary != nil else {
       throw AttentionError.invalid(argument: "positions", found: "some", expected: "none: the cache rotates nothing")
+    }
+    guard options.rolling == nil else {
+      throw AttentionError.invalid(
+        argument: "positions", found: "some", expected: "none: those of a rolling cache follow from what it keeps")
     }
     guard positions.count == batch, zip(positions, counts).allSatisfy({ $0.count >= $1 }) else {
       throw AttentionError.invalid(

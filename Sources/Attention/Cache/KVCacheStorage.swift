@@ -1,5 +1,5 @@
 /// How a cache keeps its keys and values, whatever type they come in.
-public enum KVCacheStorage: String, Sendable, Hashable, CaseIterable {
+public enum KVCacheStorage: String, Sendable, Hashable, CaseIterable, Codable {
   case float32 = "f32"
   case float16 = "f16"
   case bfloat16 = "bf16"

@@ -4,9 +4,9 @@ import Foundation
 /// with the position, so that their product depends on how far apart they are.
 ///
 /// Pair `p` of a row at position `t` turns by `t · θ(p)`, with `θ(p) = base^(−2p / dimensions)` where nothing is scaled.
-public struct RotaryEmbedding: Sendable, Hashable {
+public struct RotaryEmbedding: Sendable, Hashable, Codable {
   /// Which elements make a pair.
-  public enum Style: String, Sendable, Hashable, CaseIterable {
+  public enum Style: String, Sendable, Hashable, CaseIterable, Codable {
     /// Elements `p` and `p + dimensions / 2` (GPT-NeoX, Llama as published by Hugging Face).
     case halfRotated
     /// Elements `2p` and `2p + 1` (GPT-J, Llama as published by Meta).
@@ -14,7 +14,7 @@ public struct RotaryEmbedding: Sendable, Hashable {
   }
 
   /// How the angles are changed for contexts longer than those trained on.
-  public enum Scaling: Sendable, Hashable {
+  public enum Scaling: Sendable, Hashable, Codable {
     case none
     /// Positions divided by a factor (Chen et al., "position interpolation").
     case linear(factor: Double)

@@ -84,6 +84,8 @@ struct PlanPropertyTests {
         if let mask = problem.blockMask { blockPlanes.insert(mask.grid.offset(batch: b, head: h)) }
       }
       let query = ("query", queryRows * problem.headDimension * size)
+      // What is read in place is not brought over.
+      if plan.keysInPlace { keyRows = 0 }
       let key = ("key", keyRows * problem.headDimension * size)
       let value = ("value", keyRows * problem.valueDimension * size)
       let output = ("output", queryRows * problem.valueDimension * size)
@@ -102,6 +104,11 @@ struct PlanPropertyTests {
         let chunks = (block.scoreStride + tiles.chunk - 1) / tiles.chunk
         scratch += [("scores", matrix * block.scoreStride * 4), ("parts", matrix * chunks * 8)]
       case .fusedGPU: break
+      case .decode:
+        // 256 keys a piece at these lengths, a row of output with its maximum and sum of each.
+        let pieces = block.heads.map { (problem.sequences[$0 / problem.queryHeads].keyLength + 255) / 256 }
+        scratch.append(
+          ("partial results", pieces.reduce(0, +) * block.sliceRows * (problem.valueDimension + 2) * 4))
       case .fusedCPU(let tiles):
         for head in keyHeads {
           // Whole tiles of keys, whole panels of value columns.
