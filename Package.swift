@@ -38,7 +38,8 @@ let package = Package(
       ]
     ),
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
-    .target(name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport"),
+    .target(
+      name: "AttentionTestSupport", dependencies: ["Attention", "TensorFiles"], path: "Tests/AttentionTestSupport"),
     .testTarget(
       name: "AttentionTests",
       dependencies: ["Attention", "CAttention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
@@ -48,10 +49,11 @@ let package = Package(
       name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"], resources: [.copy("Fixtures")]),
     .testTarget(
       name: "AttentionModelsTests",
-      dependencies: ["Attention", "AttentionModels", "OpenCL", "TensorFiles", "AttentionTestSupport"],
+      dependencies: ["Attention", "AttentionModels", "CAttention", "TensorFiles", "AttentionTestSupport"],
       resources: [.copy("Fixtures")]
     ),
-    .testTarget(name: "AttendTests", dependencies: ["attend", "Attention", "OpenCL", "TensorFiles"]),
+    .testTarget(
+      name: "AttendTests", dependencies: ["attend", "Attention", "AttentionTestSupport", "OpenCL", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

@@ -11,7 +11,10 @@ struct Attend: ParsableCommand {
       ATTENTION_DEVICE sets the default of --device; ATTENTION_CACHE=off keeps no compiled kernels on disk.
       """,
     version: "attend \(version)",
-    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self, Fetch.self, Explain.self])
+    subcommands: [
+      Devices.self, Run.self, Verify.self, Bench.self, Plan.self, Fetch.self, Explain.self, Embed.self, Search.self,
+      Generate.self,
+    ])
 
   static let version = "0.1.0"
 

@@ -38,7 +38,7 @@ public struct DecodeTiles: Sendable, Hashable {
         guard sizes.count == 3 else { return nil }
         return DecodeTiles(items: sizes[0], keyLanes: sizes[1], vector: 1, rows: chosen, tileKeys: sizes[2])
       }
-    case .reference: return []
+    case .native, .reference: return []
     }
   }
 

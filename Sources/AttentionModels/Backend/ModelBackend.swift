@@ -7,6 +7,7 @@ import Attention
 protocol ModelBackend: AnyObject {
   associatedtype Matrix: AnyObject
   associatedtype Weights
+  associatedtype Cache: AnyObject
 
   /// Brings weights to where the backend computes.
   func weights(_ matrix: WeightMatrix) throws -> Weights
@@ -49,6 +50,29 @@ protocol ModelBackend: AnyObject {
   func attention(
     query: Matrix, key: Matrix, value: Matrix, shape: AttentionShape, returning: AttentionOutputs
   ) throws -> (output: Matrix, result: AttentionResult)
+
+  /// Changes `x`, `[tokens, heads · D]`, by turning each head's row to its position: 0, 1, 2, …
+  func rotate(_ x: Matrix, heads: Int, by rotary: RotaryEmbedding) throws
+
+  /// An empty cache of one sequence's keys and values, for one layer.
+  func makeCache(_ description: CacheDescription) throws -> Cache
+
+  /// Appends a sequence's next keys and values to a cache, and attends from its next queries to all that is in it, each
+  /// query to the keys up to its own. Queries and keys are rotated to their positions.
+  func attention(
+    query: Matrix, key: Matrix, value: Matrix, cache: Cache, description: CacheDescription
+  ) throws -> Matrix
+}
+
+/// The cache of a layer, and the attention that reads it.
+struct CacheDescription: Sendable {
+  var heads: Int
+  var keyValueHeads: Int
+  var headDimension: Int
+  var rotary: RotaryEmbedding
+  var storage = KVCacheStorage.float32
+  /// Keeps memory constant: the first tokens and the last.
+  var rolling: KVCache.Options.Rolling?
 }
 
 /// A layer `x · Wᵀ + bias`.

@@ -107,4 +107,20 @@ public enum ModelLocation: Sendable, Equatable {
     }
     self = .gguf(path + "/" + files[0])
   }
+
+  /// Whether the model there is a decoder: a GGUF file, or a folder whose `config.json` says so.
+  ///
+  /// - Throws: ``ModelError`` where that cannot be read.
+  public var isDecoder: Bool {
+    get throws {
+      struct Kind: Decodable {
+        var type: String?
+        enum CodingKeys: String, CodingKey { case type = "model_type" }
+      }
+      switch self {
+      case .gguf: return true
+      case .folder(let folder): return try ModelJSON.read(Kind.self, folder + "/config.json").type == "llama"
+      }
+    }
+  }
 }

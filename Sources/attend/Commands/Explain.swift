@@ -16,7 +16,8 @@ struct Explain: ParsableCommand {
 
   @OptionGroup var model: ModelOption
 
-  @Option(help: ArgumentHelp("The word to look from, or its number after #; by default the most telling.", valueName: "word"))
+  @Option(
+    help: ArgumentHelp("The word to look from, or its number after #; by default the most telling.", valueName: "word"))
   var from: String?
 
   @Option(help: ArgumentHelp("This layer alone.", valueName: "l"))
@@ -64,6 +65,10 @@ struct Explain: ParsableCommand {
   private static func explainer(
     _ location: ModelLocation, _ engine: AttentionEngine
   ) throws -> (String) throws -> Explanation {
+    if try location.isDecoder {
+      let generator = try TextGenerator(location, engine: engine)
+      return { try generator.explain($0) }
+    }
     let encoder = try ModelOption.encoder(location, engine)
     return { try encoder.explain($0) }
   }

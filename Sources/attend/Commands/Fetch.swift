@@ -19,7 +19,8 @@ struct Fetch: ParsableCommand {
     guard let model = ModelStore.known(name) else {
       throw Failure(
         .badInput,
-        "expected a model that can be fetched, \(ModelStore.known.map(\.name).joined(separator: " or ")), found '\(name)'")
+        "expected a model that can be fetched, \(ModelStore.known.map(\.name).joined(separator: " or ")), found '\(name)'"
+      )
     }
     try Console.write(try ModelStore.fetch(model) { Console.note("attend: \($0)") })
   }

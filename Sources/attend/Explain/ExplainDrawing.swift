@@ -14,7 +14,8 @@ enum ExplainDrawing {
       guard case .maps(let whole) = explanation.attention else {
         throw Failure(
           .badInput,
-          "the text: expected at most \(Explanation.longestWhole) tokens for a drawing, found \(explanation.tokens.count)")
+          "the text: expected at most \(Explanation.longestWhole) tokens for a drawing, found \(explanation.tokens.count)"
+        )
       }
       let maps = whole.merged(explanation.words.tokens)
       let layers = layer.map { [$0] } ?? Array(0..<maps.layers)

@@ -21,7 +21,8 @@ struct ExplainText {
   func text(width: Int? = Console.width, isTerminal: Bool = isatty(STDOUT_FILENO) == 1) throws -> String {
     switch explanation.attention {
     case .maps(let maps): whole(maps.merged(explanation.words.tokens), width ?? 100, isTerminal)
-    case .top(let keys, let weights): try long(keys: keys.map { try $0.integers() }, weights: weights.map { $0.floats() })
+    case .top(let keys, let weights):
+      try long(keys: keys.map { try $0.integers() }, weights: weights.map { $0.floats() })
     }
   }
 
@@ -35,7 +36,8 @@ struct ExplainText {
     let shown: [Float]
     if let layer {
       shown = maps.mean(layer: layer, head: head)[word]
-      lines.append("From '\(words.texts[word])', \(head.map { "layer \(layer) head \($0)" } ?? "the mean of layer \(layer)"):")
+      lines.append(
+        "From '\(words.texts[word])', \(head.map { "layer \(layer) head \($0)" } ?? "the mean of layer \(layer)"):")
     } else if let first = telling.first {
       shown = Array(maps.row(layer: first.layer, head: first.head, query: word))
       lines.append("From '\(words.texts[word])', layer \(first.layer) head \(first.head):")
@@ -49,7 +51,11 @@ struct ExplainText {
       lines.append(table(telling, maps, word))
       let rollout = maps.rollout()[word]
       let top = rollout.indices.filter { $0 != word }.sorted { rollout[$0] > rollout[$1] }.prefix(4)
-      lines += ["", "Rollout over all layers: " + top.map { "\(words.texts[$0]) \(Self.number(rollout[$0]))" }.joined(separator: ", ")]
+      lines += [
+        "",
+        "Rollout over all layers: "
+          + top.map { "\(words.texts[$0]) \(Self.number(rollout[$0]))" }.joined(separator: ", "),
+      ]
     } else {
       let order = shown.indices.sorted { shown[$0] > shown[$1] }.prefix(Self.listed)
       lines += order.map { "  \(Self.number(shown[$0]))  \(words.texts[$0])" }
@@ -135,10 +141,13 @@ struct ExplainText {
     }
     var table = Table(["head", "looks at", "word", "weight"], rightAligned: [2, 3], shrinking: 1)
     for tie in ties.sorted(by: { $0.weight > $1.weight }).prefix(Self.listed) {
-      table.add(["layer \(tie.layer) head \(tie.head)", words.texts[tie.target], "#\(tie.target)", Self.number(tie.weight)])
+      table.add([
+        "layer \(tie.layer) head \(tie.head)", words.texts[tie.target], "#\(tie.target)", Self.number(tie.weight),
+      ])
     }
     let subject = word.map { "'\(words.texts[$0])'" } ?? "all words"
-    return "\(count) tokens, the \(k) most attended keys of each.\nFrom \(subject), most of the attention on one word:\n"
+    return
+      "\(count) tokens, the \(k) most attended keys of each.\nFrom \(subject), most of the attention on one word:\n"
       + table.text()
   }
 }
