@@ -100,7 +100,8 @@ import Testing
 
   @Test(arguments: InstructionSet.available)
   func rowsOfEveryLength(set: InstructionSet) throws {
-    let layers = try #require(try #require(set.kernels).pointee.layers).pointee
+    let kernels = try #require(set.kernels).pointee
+    let layers = try #require(kernels.layers).pointee
     for count in [1, 3, 4, 7, 16, 37] {
       let (x, other) = (Self.numbers(count, seed: 1).map { 4 * $0 }, Self.numbers(count, seed: 2))
       let (scale, shift) = (Self.numbers(count, seed: 3), Self.numbers(count, seed: 4))

@@ -41,6 +41,9 @@ final class CPUBackend: ModelBackend {
   /// Outputs of a product that are computed together.
   private let panel: Int
   private let threads: Threads
+  /// How long attention has taken so far, of what all operations have.
+  private(set) var attentionSeconds = 0.0
+
   /// Of each worker, for packing weights.
   private var scratch: [TensorStorage] = []
   private var scratchFloats = 0
@@ -210,11 +213,17 @@ final class CPUBackend: ModelBackend {
       query: query.tensor([query.rows, shape.heads, shape.headDimension]),
       key: key.tensor([key.rows, shape.keyValueHeads, shape.headDimension]),
       value: value.tensor([value.rows, shape.keyValueHeads, shape.headDimension]), returning: returning)
-    let result = try engine.attention(call)
+    let result = try timingAttention { try engine.attention(call) }
     guard let output = result.output else {
       throw AttentionError.cannotRun(device: "engine", reason: "the output was not computed")
     }
     return (Matrix(output, rows: query.rows, columns: query.columns), result)
+  }
+
+  private func timingAttention<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let start = ContinuousClock.now
+    defer { attentionSeconds += (ContinuousClock.now - start) / .seconds(1) }
+    return try body()
   }
 }
 
@@ -275,6 +284,12 @@ extension CPUBackend {
 
   func attention(
     query: Matrix, key: Matrix, value: Matrix, cache: Cache, description: CacheDescription
+  ) throws -> Matrix {
+    try timingAttention { try cachedAttention(query, key, value, cache, description) }
+  }
+
+  private func cachedAttention(
+    _ query: Matrix, _ key: Matrix, _ value: Matrix, _ cache: Cache, _ description: CacheDescription
   ) throws -> Matrix {
     let shape = [1, query.rows, description.heads, description.headDimension]
     let rowShape = [1, key.rows, description.keyValueHeads, description.headDimension]

@@ -9,6 +9,9 @@ protocol ModelBackend: AnyObject {
   associatedtype Weights
   associatedtype Cache: AnyObject
 
+  /// How long attention has taken so far, in seconds of the host's clock.
+  var attentionSeconds: Double { get }
+
   /// Brings weights to where the backend computes.
   func weights(_ matrix: WeightMatrix) throws -> Weights
 

@@ -174,6 +174,9 @@ public final class TextGenerator: Sendable {
     }
   }
 
+  /// How long attention has taken in all calls so far, in seconds.
+  public var attentionSeconds: Double { model.withLock { $0.attentionSeconds } }
+
   /// Who attends to whom in a text, each token to those before it.
   ///
   /// - Throws: ``ModelError`` where the text has no token or more than the model has ``positions``.

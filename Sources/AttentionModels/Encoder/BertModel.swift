@@ -66,6 +66,8 @@ final class BertModel<Backend: ModelBackend> {
     }
   }
 
+  var attentionSeconds: Double { backend.attentionSeconds }
+
   /// The last layer's hidden states of some texts, `[tokens of all, hidden size]`.
   ///
   /// - Parameters:

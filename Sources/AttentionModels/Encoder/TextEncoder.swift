@@ -33,9 +33,11 @@ public final class TextEncoder: Sendable {
         _ texts: [[Int]], _ returning: AttentionOutputs, _ topKeyCount: Int,
         _ visit: (Int, AttentionResult) throws -> Void
       ) throws -> [Float]
+    let attentionSeconds: () -> Double
 
     init<Backend: ModelBackend>(_ model: BertModel<Backend>) {
       hiddenStates = { try model.hiddenStates($0, returning: $1, topKeyCount: $2, visit: $3) }
+      attentionSeconds = { model.attentionSeconds }
     }
   }
 
@@ -107,6 +109,9 @@ public final class TextEncoder: Sendable {
     }
     return try Tensor(result, shape: [texts.count, embeddingDimension])
   }
+
+  /// How long attention has taken in all calls so far, in seconds.
+  public var attentionSeconds: Double { model.withLock { $0.attentionSeconds() } }
 
   private static func normalizedMean(_ hidden: [Float], rows: Range<Int>, width: Int) -> [Float] {
     var sum = [Double](repeating: 0, count: width)

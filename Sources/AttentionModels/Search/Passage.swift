@@ -6,6 +6,12 @@ public struct Passage: Sendable, Hashable, Codable {
   /// Its first line, counted from 1.
   public var line: Int
   public var text: String
+
+  public init(file: String, line: Int, text: String) {
+    self.file = file
+    self.line = line
+    self.text = text
+  }
 }
 
 /// Cuts files into passages.
