@@ -51,7 +51,36 @@ public final class TextGenerator: Sendable {
   public let chatTemplate: ChatTemplate?
 
   private let endIDs: Set<Int>
-  private let model: Mutex<LlamaModel<CPUBackend>>
+  private let model: Mutex<AnyLlama>
+
+  /// A model on some backend.
+  private struct AnyLlama {
+    /// Begins a text: what is returned reads its next tokens and gives the logits after them.
+    let begin: (KVCacheStorage, KVCache.Options.Rolling?) throws -> ([Int]) throws -> [Float]
+    let attention:
+      (_ ids: [Int], AttentionOutputs, _ topKeyCount: Int, _ visit: (Int, AttentionResult) throws -> Void) throws -> Void
+    let attentionSeconds: () -> Double
+
+    init<Backend: ModelBackend>(_ model: LlamaModel<Backend>) {
+      begin = { storage, rolling in
+        let context = try model.makeContext(storage: storage, rolling: rolling)
+        return { try model.logits(after: $0, in: context) }
+      }
+      attention = { try model.attention(over: $0, returning: $1, topKeyCount: $2, visit: $3) }
+      attentionSeconds = { model.attentionSeconds }
+    }
+
+    init(
+      _ configuration: LlamaConfiguration, _ weights: some WeightFile, _ names: LlamaNames, _ engine: AttentionEngine
+    ) throws {
+      if let executor = try engine.soleExecutor {
+        let backend = try OpenCLBackend(engine: engine, executor: executor)
+        self.init(try LlamaModel(configuration, weights: weights, names: names, on: backend))
+      } else {
+        self.init(try LlamaModel(configuration, weights: weights, names: names, on: CPUBackend(engine: engine)))
+      }
+    }
+  }
 
   /// Tokens of a prompt that go through the model at once.
   private static let chunk = 512
@@ -60,8 +89,7 @@ public final class TextGenerator: Sendable {
   ///   `AttentionError` for a device that fails.
   public init(_ location: ModelLocation, engine: AttentionEngine) throws {
     let configuration: LlamaConfiguration
-    let backend = try CPUBackend(engine: engine)
-    let llama: LlamaModel<CPUBackend>
+    let llama: AnyLlama
     var ends: [Int?]
     switch location {
     case .gguf(let path):
@@ -70,7 +98,7 @@ public final class TextGenerator: Sendable {
       tokenizer = try Tokenizers.load(file)
       chatTemplate = file.metadata["tokenizer.chat_template"]?.asString.flatMap(ChatTemplate.init(jinja:))
       ends = [file.metadata["tokenizer.ggml.eos_token_id"]?.asInteger]
-      llama = try LlamaModel(configuration, weights: file, names: .gguf, on: backend)
+      llama = try AnyLlama(configuration, file, .gguf, engine)
     case .folder(let folder):
       configuration = try LlamaConfiguration(folder: folder)
       tokenizer = try Tokenizers.load(folder: folder)
@@ -78,7 +106,7 @@ public final class TextGenerator: Sendable {
       chatTemplate = tokens.chatTemplate.flatMap(ChatTemplate.init(jinja:))
       ends = [tokens.end.flatMap(tokenizer.id(of:))]
       let weights = try MappedSafetensors(path: folder + "/model.safetensors")
-      llama = try LlamaModel(configuration, weights: weights, names: .folder, on: backend)
+      llama = try AnyLlama(configuration, weights, .folder, engine)
     }
     guard tokenizer.vocabularySize <= configuration.vocabularySize else {
       throw ModelError(
@@ -148,14 +176,14 @@ public final class TextGenerator: Sendable {
       var sampler = Sampler(options.sampling)
       var text = TokenText(tokenizer)
       var result = Result(promptIDs: promptIDs, tokenIDs: [], text: "", promptSeconds: 0, generationSeconds: 0)
-      let context = try model.makeContext(storage: options.storage, rolling: options.rolling)
+      let logitsAfter = try model.begin(options.storage, options.rolling)
       let start = ContinuousClock.now
       // A query of a rolling cache must still find what it may see.
       let chunk = min(Self.chunk, options.rolling?.window ?? Self.chunk)
       var logits: [Float] = []
       var rest = promptIDs[...]
       repeat {
-        logits = try model.logits(after: Array(rest.prefix(chunk)), in: context)
+        logits = try logitsAfter(Array(rest.prefix(chunk)))
         rest = rest.dropFirst(chunk)
       } while !rest.isEmpty
       let read = ContinuousClock.now
@@ -165,7 +193,7 @@ public final class TextGenerator: Sendable {
         if endIDs.contains(id), !options.ignoresEnd { break }
         result.tokenIDs.append(id)
         try emit(text.append(id))
-        if result.tokenIDs.count < options.tokens { logits = try model.logits(after: [id], in: context) }
+        if result.tokenIDs.count < options.tokens { logits = try logitsAfter([id]) }
       }
       result.generationSeconds = (ContinuousClock.now - read) / .seconds(1)
       try emit(text.end())
@@ -175,7 +203,7 @@ public final class TextGenerator: Sendable {
   }
 
   /// How long attention has taken in all calls so far, in seconds.
-  public var attentionSeconds: Double { model.withLock { $0.attentionSeconds } }
+  public var attentionSeconds: Double { model.withLock { $0.attentionSeconds() } }
 
   /// Who attends to whom in a text, each token to those before it.
   ///
@@ -189,7 +217,7 @@ public final class TextGenerator: Sendable {
       returning, count in
       var results: [AttentionResult] = []
       try model.withLock { model in
-        try model.attention(over: tokenized.ids, returning: returning, topKeyCount: count) { results.append($1) }
+        try model.attention(tokenized.ids, returning, count) { results.append($1) }
       }
       return results
     }

@@ -66,7 +66,13 @@ public final class TextEncoder: Sendable {
     positions = configuration.positions
     maximumTokens = min(positions, Self.sentenceLength(folder) ?? positions)
     let weights = try MappedSafetensors(path: folder + "/model.safetensors")
-    let bert = AnyBert(try BertModel(configuration, weights: weights, on: CPUBackend(engine: engine)))
+    let bert =
+      if let executor = try engine.soleExecutor {
+        AnyBert(
+          try BertModel(configuration, weights: weights, on: OpenCLBackend(engine: engine, executor: executor)))
+      } else {
+        AnyBert(try BertModel(configuration, weights: weights, on: CPUBackend(engine: engine)))
+      }
     model = Mutex(bert)
   }
 

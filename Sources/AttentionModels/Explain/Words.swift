@@ -29,14 +29,16 @@ public struct Words: Sendable, Equatable {
     }
     var groups: [Range<Int>] = []
     for (index, range) in tokenized.ranges.enumerated() {
-      let isJoined: Bool
-      if index > 0, !range.isEmpty, !tokenized.ranges[index - 1].isEmpty, core(range) == range, let group = groups.last,
-        tokenized.ranges[index - 1].upperBound == range.lowerBound || tokenized.ranges[index - 1] == range
-      {
-        let before = string(core(tokenized.ranges[group.lowerBound]).lowerBound..<range.lowerBound)
-        isJoined = Self.joins(before, string(range))
-      } else {
-        isJoined = false
+      var isJoined = false
+      if index > 0, let group = groups.last, !range.isEmpty, !tokenized.ranges[index - 1].isEmpty {
+        let previous = tokenized.ranges[index - 1]
+        if core(previous).isEmpty {
+          // A blank that is a token of its own belongs to the word after it.
+          isJoined = true
+        } else if core(range) == range, previous.upperBound == range.lowerBound || previous == range {
+          let before = string(core(tokenized.ranges[group.lowerBound]).lowerBound..<range.lowerBound)
+          isJoined = Self.joins(before, string(range))
+        }
       }
       if isJoined, let group = groups.last {
         groups[groups.count - 1] = group.lowerBound..<index + 1
