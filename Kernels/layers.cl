@@ -3,10 +3,18 @@
 #ifndef ITEMS
 #define ITEMS 1
 #endif
+// Numbers of a product that a group makes one after the other.
+#ifndef NUMBERS
+#define NUMBERS 1
+#endif
 #define ROW_GROUP __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 
 // The sum of what every item has, for all of them.
 static float sum_of_group(float own, __local float *scratch, int item) {
+#if ITEMS == 1
+  (void)scratch, (void)item;
+  return own;
+#else
   barrier(CLK_LOCAL_MEM_FENCE);
   scratch[item] = own;
   for (int half_items = ITEMS / 2; half_items > 0; half_items /= 2) {
@@ -15,19 +23,32 @@ static float sum_of_group(float own, __local float *scratch, int item) {
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   return scratch[0];
+#endif
 }
 
-// One number of y = x·Wᵀ + bias: group (row, output).
+// What an item has of x · w: whole blocks of 32 in turn, so that a block's scale is read once, then fours.
+static float dot_of_item(__global const float *x, __global const uchar *w, uint depth, uint item) {
+  float4 sum = 0.0f;
+  const uint blocks = depth / 32;
+  for (uint b = item; b < blocks; b += ITEMS) {
+#pragma unroll
+    for (uint i = 0; i < 32; i += 4) sum += vload4(0, x + b * 32 + i) * load_weights(w, b * 32 + i);
+  }
+  for (uint k = blocks * 32 + 4 * item; k < depth; k += 4 * ITEMS) sum += vload4(0, x + k) * load_weights(w, k);
+  return (sum.x + sum.y) + (sum.z + sum.w);
+}
+
+// Some numbers of a row of y = x·Wᵀ + bias: group (row, NUMBERS outputs).
 __kernel ROW_GROUP void linear_number(__global const float *x, __global const uchar *weights, __global const float *bias,
                                       __global float *y, int depth, int outputs, int row_bytes, int has_bias) {
   __local float scratch[ITEMS];
-  const int item = get_local_id(0), n = get_group_id(0) % outputs;
-  __global const float *row = x + (long)(get_group_id(0) / outputs) * depth;
-  __global const uchar *w = weights + (long)n * row_bytes;
-  float4 sum = 0.0f;
-  for (int k = 4 * item; k < depth; k += 4 * ITEMS) sum += vload4(0, row + k) * load_weights(w, k);
-  const float total = sum_of_group((sum.x + sum.y) + (sum.z + sum.w), scratch, item);
-  if (item == 0) y[get_group_id(0)] = total + (has_bias ? bias[n] : 0.0f);
+  const int item = get_local_id(0), groups = (outputs + NUMBERS - 1) / NUMBERS;
+  const int row = get_group_id(0) / groups, first = get_group_id(0) % groups * NUMBERS;
+  for (int n = first; n < min(first + NUMBERS, outputs); n++) {
+    const float own = dot_of_item(x + (long)row * depth, weights + (long)n * row_bytes, depth, item);
+    const float total = sum_of_group(own, scratch, item);
+    if (item == 0) y[(long)row * outputs + n] = total + (has_bias ? bias[n] : 0.0f);
+  }
 }
 
 // y[i] = the table's row ids[i], or zeros where the number is below 0: one group a row.

@@ -10,7 +10,7 @@
 #endif
 
 // Four weights of a row that follow one another, from number k on: a multiple of 4.
-SHARED float4 load_weights(__global const uchar *row, int k) {
+SHARED float4 load_weights(__global const uchar *row, uint k) {
 #if WEIGHTS == 0
   return vload4(0, (__global const float *)row + k);
 #elif WEIGHTS == 1
@@ -22,7 +22,7 @@ SHARED float4 load_weights(__global const uchar *row, int k) {
   return vload_half(0, (__global const half *)block) *
          convert_float4(vload4(0, (__global const char *)(block + 2 + k % 32)));
 #else
-  const int head = WEIGHTS == 5 ? 4 : 2;
+  const uint head = WEIGHTS == 5 ? 4 : 2;
   __global const uchar *block = row + k / 32 * (16 + head);
   const uchar4 pairs = vload4(0, block + head + k % 16);
   const float4 q = convert_float4(k % 32 < 16 ? pairs & (uchar4)15 : pairs >> (uchar4)4);

@@ -134,7 +134,8 @@ private struct PlainEncoder {
       try error(replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 3", in: config)).contains("divisor"))
     #expect(try error(replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", in: config)).contains("layer.2"))
     #expect(try error(replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": -1", in: config)).contains("-1"))
-    #expect(try error(replace("\"intermediate_size\": 24", "\"intermediate_size\": 25", in: config)).contains("[25, 16]"))
+    #expect(
+      try error(replace("\"intermediate_size\": 24", "\"intermediate_size\": 25", in: config)).contains("[25, 16]"))
     #expect(try error(replace("\"gelu\"", "\"swish\"", in: config)).contains("swish"))
     #expect(try error(replace("{", "", in: config)).contains("does not parse"))
     #expect(try error(replace("\"hidden_size\": 16,", "", in: config)).contains("hidden_size"))

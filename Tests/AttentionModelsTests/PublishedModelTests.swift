@@ -89,12 +89,14 @@ import Testing
     struct File: Decodable {
       struct Run: Decodable {
         let prompt, text: String
-        let prompt_ids, out_ids: [Int]
+        let promptIds, outIds: [Int]
       }
       let runs: [Run]
     }
     let path = Self.reference("smollm2_greedy.json")
-    let runs = try JSONDecoder().decode(File.self, from: try Data(contentsOf: URL(fileURLWithPath: path))).runs
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let runs = try decoder.decode(File.self, from: try Data(contentsOf: URL(fileURLWithPath: path))).runs
     let generator = try TextGenerator(
       try ModelLocation(path: try #require(Self.folder("smollm2"))),
       engine: try AttentionEngine(device: .named(["cpu"])))
@@ -106,8 +108,8 @@ import Testing
     #expect(runs.count == 3)
     for run in runs {
       let result = try generator.generate(run.prompt, options: options)
-      #expect(result.promptIDs == run.prompt_ids)
-      #expect(result.tokenIDs == run.out_ids)
+      #expect(result.promptIDs == run.promptIds)
+      #expect(result.tokenIDs == run.outIds)
       #expect(result.text == run.text)
     }
   }

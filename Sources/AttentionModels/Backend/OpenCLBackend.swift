@@ -129,10 +129,11 @@ final class OpenCLBackend: ModelBackend {
       let result = try make(rows: x.rows, columns: weights.rows)
       let own = try kernels(weights.type)
       let isFew = x.rows <= Self.fewRows
+      let numberGroups = (weights.rows + own.numbers - 1) / own.numbers
       let tileCount =
         ((x.rows + tiles.tileRows - 1) / tiles.tileRows) * ((weights.rows + tiles.tileColumns - 1) / tiles.tileColumns)
       try enqueue(
-        isFew ? own.linearNumber : own.linear, groups: isFew ? x.rows * weights.rows : tileCount,
+        isFew ? own.linearNumber : own.linear, groups: isFew ? x.rows * numberGroups : tileCount,
         items: isFew ? items : tiles.groupItems
       ) { kernel in
         try kernel.setArguments(x.buffer, weights.buffer, layer.bias?.buffer ?? x.buffer, result.buffer)
@@ -235,7 +236,8 @@ final class OpenCLBackend: ModelBackend {
         key: try spread(key, shape.keyValueHeads), value: try spread(value, shape.keyValueHeads), layout: .bshd,
         lengths: shape.lengths)
       let found = try engine.scaledDotProductAttention(
-        query: try spread(query, shape.heads), cache: cache, layout: .bshd, mask: shape.isCausal ? .causal(.upperLeft) : .none)
+        query: try spread(query, shape.heads), cache: cache, layout: .bshd,
+        mask: shape.isCausal ? .causal(.upperLeft) : .none)
       let output = try matrix(found, rows: batch * longest, columns: query.columns)
       return (isPadded ? try rows(origins, of: output) : output, AttentionResult())
     }
@@ -287,7 +289,8 @@ final class OpenCLBackend: ModelBackend {
       let rowShape = [1, key.rows, description.keyValueHeads, description.headDimension]
       try cache.append(key: tensor(key, rowShape), value: tensor(value, rowShape), layout: .bshd)
       let output = try engine.scaledDotProductAttention(
-        query: tensor(query, [1, query.rows, description.heads, description.headDimension]), cache: cache, layout: .bshd)
+        query: tensor(query, [1, query.rows, description.heads, description.headDimension]), cache: cache, layout: .bshd
+      )
       return try matrix(output, rows: query.rows, columns: query.columns)
     }
   }
@@ -305,6 +308,8 @@ extension AttentionEngine {
 
 /// The kernels of layers, built for one device and type of weights.
 private final class LayerKernels {
+  /// Numbers of a product that a work-group makes one after the other: a group of a CPU is worth more than one.
+  let numbers: Int
   let linear, linearNumber, takeRows, layerNorm, rmsNorm, add, gelu, geluTanh, siluGate: Kernel
 
   static let sources = ["common", "weights", "product", "linear", "layers"]
@@ -319,8 +324,10 @@ private final class LayerKernels {
       case .q4_1: 5
       default: 0
       }
+    numbers = items == 1 ? 32 : 1
     let options = [
-      "-cl-std=CL1.2", "-DSTORAGE=0", "-DWEIGHTS=\(number)", "-DITEMS=\(items)", "-DGROUP_X=\(tiles.groupX)",
+      "-cl-std=CL1.2", "-DSTORAGE=0", "-DNUMBERS=\(numbers)", "-DWEIGHTS=\(number)", "-DITEMS=\(items)",
+      "-DGROUP_X=\(tiles.groupX)",
       "-DGROUP_Y=\(tiles.groupY)", "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DVECTOR=\(tiles.vector)",
       "-DTILE_K=\(tiles.depth)",
     ]

@@ -58,7 +58,8 @@ public final class TextGenerator: Sendable {
     /// Begins a text: what is returned reads its next tokens and gives the logits after them.
     let begin: (KVCacheStorage, KVCache.Options.Rolling?) throws -> ([Int]) throws -> [Float]
     let attention:
-      (_ ids: [Int], AttentionOutputs, _ topKeyCount: Int, _ visit: (Int, AttentionResult) throws -> Void) throws -> Void
+      (_ ids: [Int], AttentionOutputs, _ topKeyCount: Int, _ visit: (Int, AttentionResult) throws -> Void) throws ->
+        Void
     let attentionSeconds: () -> Double
 
     init<Backend: ModelBackend>(_ model: LlamaModel<Backend>) {

@@ -1,3 +1,5 @@
+// The names are the format's.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 /// How a GGUF file stores the numbers of a tensor: in blocks, each of some numbers and some bytes.
 ///
 /// | type | a block | its numbers |

@@ -109,7 +109,7 @@ struct Bench: ParsableCommand {
       repetitions: repetitions)
     let progress = ProgressLine()
     var table = ModelBenchRow.table
-    for name in try engineNames() {
+    for name in engineNames() {
       let rows = try bench.rows(on: try DeviceOption.engine(name, kernel: kernel.kernel), named: name) {
         progress.show($0)
       }
