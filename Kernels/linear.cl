@@ -1,5 +1,6 @@
 // y = x·Wᵀ + bias, the projections of a model. With several rows of x it is the product that Q·Kᵀ is (product.cl): a
-// work-group makes one TILE_M × TILE_N tile of y. With few rows it is bound by reading W: a work-group makes one number.
+// work-group makes one TILE_M × TILE_N tile of y; x is float32, that is, STORAGE is 0. With few rows it is bound by reading
+// W, and layers.cl has it.
 
 // As load_transposed, of weights.
 static void load_weights_transposed(__local float *tile, __global const uchar *weights, long row_bytes, int rows,
@@ -17,7 +18,7 @@ static void load_weights_transposed(__local float *tile, __global const uchar *w
 }
 
 __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void linear(
-    __global const float *x, __global const uchar *weights, __global const float *bias, __global float *y, int rows,
+    __global const storage_t *x, __global const uchar *weights, __global const float *bias, __global float *y, int rows,
     int depth, int outputs, int row_bytes, int has_bias) {
   __local float a[TILE_K * A_STRIDE];
   __local floatv b[TILE_K * B_STRIDE / VECTOR];

@@ -38,7 +38,7 @@ final class OpenCLBackend: ModelBackend {
   private var padded: [[Int]: KVCache] = [:]
 
   /// With as few rows, a product is bound by reading the weights.
-  private static let fewRows = 4
+  private static let fewRows = 8
 
   /// - Parameter executor: The engine's own.
   init(engine: AttentionEngine, executor: OpenCLExecutor) throws {
