@@ -7,6 +7,7 @@ let package = Package(
   products: [
     .library(name: "Attention", targets: ["Attention"]),
     .library(name: "TensorFiles", targets: ["TensorFiles"]),
+    .library(name: "AttentionModels", targets: ["AttentionModels"]),
     .executable(name: "attend", targets: ["attend"]),
   ],
   dependencies: [
@@ -28,22 +29,31 @@ let package = Package(
     .target(name: "OpenCL", dependencies: ["COpenCL"]),
     .target(name: "Attention", dependencies: ["CAttention", "OpenCL"]),
     .target(name: "TensorFiles", dependencies: ["Attention"]),
+    .target(name: "AttentionModels", dependencies: ["Attention", "CAttention", "OpenCL", "TensorFiles"]),
     .executableTarget(
       name: "attend",
       dependencies: [
-        "Attention", "OpenCL", "TensorFiles",
+        "Attention", "AttentionModels", "OpenCL", "TensorFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]
     ),
     .testTarget(name: "OpenCLTests", dependencies: ["OpenCL", "COpenCL"]),
-    .target(name: "AttentionTestSupport", dependencies: ["Attention"], path: "Tests/AttentionTestSupport"),
+    .target(
+      name: "AttentionTestSupport", dependencies: ["Attention", "TensorFiles"], path: "Tests/AttentionTestSupport"),
     .testTarget(
       name: "AttentionTests",
       dependencies: ["Attention", "CAttention", "OpenCL", "TensorFiles", "AttentionTestSupport"],
       resources: [.copy("Fixtures")]
     ),
-    .testTarget(name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"]),
-    .testTarget(name: "AttendTests", dependencies: ["attend", "Attention", "OpenCL", "TensorFiles"]),
+    .testTarget(
+      name: "TensorFilesTests", dependencies: ["Attention", "TensorFiles"], resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "AttentionModelsTests",
+      dependencies: ["Attention", "AttentionModels", "CAttention", "TensorFiles", "AttentionTestSupport"],
+      resources: [.copy("Fixtures")]
+    ),
+    .testTarget(
+      name: "AttendTests", dependencies: ["attend", "Attention", "AttentionTestSupport", "OpenCL", "TensorFiles"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c2x

@@ -37,6 +37,15 @@ static const unsigned char mask_classes[] = {
 static const unsigned char merge[] = {
 #embed "../../Kernels/merge.cl" if_empty('\n')
 };
+static const unsigned char weights[] = {
+#embed "../../Kernels/weights.cl" if_empty('\n')
+};
+static const unsigned char linear[] = {
+#embed "../../Kernels/linear.cl" if_empty('\n')
+};
+static const unsigned char layers[] = {
+#embed "../../Kernels/layers.cl" if_empty('\n')
+};
 static const unsigned char modifiers[] = {
 #embed "../../Kernels/modifiers.cl" if_empty('\n')
 };
@@ -69,8 +78,9 @@ static const unsigned char values[] = {
 
 static const attention_source sources[] = {
     ROW(append), ROW(common), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_cpu), ROW(fused_gpu),
-    ROW(insight), ROW(key_value_rows), ROW(mask_classes), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak),
-    ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(values),
+    ROW(insight), ROW(key_value_rows), ROW(layers), ROW(linear), ROW(mask_classes), ROW(merge), ROW(modifiers),
+    ROW(online_softmax), ROW(peak), ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(values),
+    ROW(weights),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

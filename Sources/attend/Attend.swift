@@ -12,7 +12,10 @@ struct Attend: ParsableCommand {
       ATTENTION_TUNING=off leaves out of account what 'attend tune' found.
       """,
     version: "attend \(version)",
-    subcommands: [Devices.self, Run.self, Verify.self, Bench.self, Plan.self, Tune.self])
+    subcommands: [
+      Devices.self, Run.self, Verify.self, Bench.self, Plan.self, Tune.self, Fetch.self, Explain.self, Embed.self,
+      Search.self, Generate.self,
+    ])
 
   static let version = "0.1.0"
 

@@ -2,7 +2,9 @@ import Foundation
 import Testing
 
 @Suite struct UsageTests {
-  static let commands = ["devices", "run", "verify", "bench", "plan"]
+  static let commands = [
+    "devices", "run", "verify", "bench", "plan", "fetch", "explain", "embed", "search", "generate",
+  ]
 
   @Test func helpListsEveryCommand() throws {
     let help = try Command(["--help"])
@@ -30,6 +32,10 @@ import Testing
       ["plan", "--window=-1,0"], ["plan", "--head-dimension", "0"], ["verify", "--bogus"],
       ["plan", "--query-length", "1,x"], ["run", "x/a", "y/a", "--output-directory", "z"],
       ["plan", "--query-length", "99999999999"], ["plan", "--batch", "1048576", "--query-length", "536870912"],
+      ["fetch", "gpt9"], ["explain", "a"],
+      ["explain", "a", "--model", "nowhere"], ["explain", "a", "--model", "x", "--head", "1"], ["embed", "a"],
+      ["search", "a"], ["search", "a", "--index", "nowhere"], ["search", "a", "b", "--top", "65"],
+      ["generate", "a", "--model", "x", "--window", "0"], ["generate", "a", "--model", "x", "--sinks", "4"],
     ])
   func wrongUsageLeavesWithTwoAndSaysWhy(arguments: [String]) throws {
     let command = try Command(arguments)

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "layers.h"
+
 // MARK: Instruction sets (instruction_sets.c)
 
 /// What the kernels are compiled for, the narrowest first.
@@ -154,6 +156,8 @@ typedef struct {
   void (*row_results)(const attention_call *call, const attention_head *head, int tile, void *scratch);
   /// What keys first_key + tile · tile_keys … receive.
   void (*key_results)(const attention_call *call, const attention_head *head, int tile, void *scratch);
+  /// What models need besides attention.
+  const attention_layer_kernels *layers;
 } attention_kernels;
 
 /// The kernels for an instruction set; NULL where this processor does not have it, or they are for another architecture.

@@ -58,6 +58,11 @@ public struct Safetensors: Sendable {
   /// What the file says of one tensor; `nil` where it has none of this name.
   public subscript(name: String) -> Entry? { indices[name].map { entries[$0] } }
 
+  /// Where a tensor's elements stand, in bytes from the start of the file.
+  package func range(of entry: Entry) -> Range<Int> {
+    dataStart + entry.offsets.lowerBound..<dataStart + entry.offsets.upperBound
+  }
+
   /// Reads one tensor.
   ///
   /// - Throws: ``TensorFileError`` where there is none of this name, its type is one that ``Tensor`` does not have, a

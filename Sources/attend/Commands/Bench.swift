@@ -1,5 +1,6 @@
 import ArgumentParser
 import Attention
+import AttentionModels
 import Foundation
 
 struct Bench: ParsableCommand {
@@ -23,6 +24,12 @@ struct Bench: ParsableCommand {
 
   @OptionGroup var kernel: KernelOption
 
+  @Option(
+    help: ArgumentHelp(
+      "Time a model end to end instead of attention alone: \(ModelStore.known.map(\.name).joined(separator: ", ")), or a path.",
+      discussion: "At the contexts of --query-length, for each device.", valueName: "name|path"))
+  var model: String?
+
   @Option(help: ArgumentHelp("Timed runs, at least.", valueName: "n"))
   var repetitions = 3
 
@@ -43,12 +50,14 @@ struct Bench: ParsableCommand {
     guard repetitions >= 1, repetitions <= 1_000_000 else {
       throw ValidationError("--repetitions: expected 1 to 1000000, found \(repetitions).")
     }
+    if model != nil, html != nil { throw ValidationError("--html draws shapes of attention, not a --model.") }
     guard minimumSeconds >= 0, minimumSeconds <= 3600 else {
       throw ValidationError("--minimum-seconds: expected 0 to 3600, found \(minimumSeconds).")
     }
   }
 
   mutating func run() throws {
+    if let model { return try runModel(model) }
     let shapes = try shapes.shapes()
     try checkPage()
     let engines = try engineNames().map { try DeviceOption.engine($0, kernel: kernel.kernel) }
@@ -88,9 +97,26 @@ struct Bench: ParsableCommand {
     if let html {
       report.devices = engines.flatMap(\.activeDevices).uniqued()
       report.peaks.measure(report.devices)
-      try report.write(to: html)
+      try report.page.write(to: html)
     }
     if !report.failures.isEmpty { throw Failure(.checkFailed, "\(report.failures.count) results were wrong") }
+  }
+
+  /// A row for each device and context.
+  private func runModel(_ model: String) throws {
+    let bench = ModelBench(
+      location: try ModelStore.find(model), model: model, contexts: shapes.queryLength?.values ?? ModelBench.contexts,
+      repetitions: repetitions)
+    let progress = ProgressLine()
+    var table = ModelBenchRow.table
+    for name in engineNames() {
+      let rows = try bench.rows(on: try DeviceOption.engine(name, kernel: kernel.kernel), named: name) {
+        progress.show($0)
+      }
+      progress.clear()
+      for row in rows { if json { try Console.write(JSON.line(row)) } else { table.add(row.cells) } }
+    }
+    if !json { try Console.write(table.text()) }
   }
 
   /// A comparison takes a while: that its page has nowhere to go should not come out at the end.

@@ -1,60 +1,25 @@
 import Foundation
-import TensorFiles
 
 extension BenchReport {
-  /// Writes the page: one file that needs no other and no network.
-  ///
-  /// - Throws: `TensorFileError` where it cannot be written; then there is no file, or the older one.
-  func write(to path: String) throws {
-    try AtomicFile.write(to: path) { file in
-      var text = page
-      try text.withUTF8 { try file.append(UnsafeRawBufferPointer($0)) }
-    }
-  }
-
-  var page: String {
-    // The policy keeps the page's promise: nothing is fetched from anywhere.
-    let head = """
-      <meta charset="utf-8"/>
-      <meta name="viewport" content="width=device-width, initial-scale=1"/>
-      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-      script-src 'unsafe-inline'"/>
-      <meta name="color-scheme" content="light dark"/>
-      <title>attend bench</title>
-      <style>
-      \(Self.style)
-      </style>
-      """
-    return """
-      <!DOCTYPE html>
-      <html lang="en">
-      <head>
-      \(head)
-      </head>
-      <body>
-      <main>
-      <h1>Attention: device against device</h1>
-      \(summary)
-      \(warnings)
-      \(families.map(section).joined(separator: "\n"))
-      <section>
-      <h2>All rows</h2>
-      <p>Every result was checked against float64. Kernel time: from enqueueing to completion, operands on the device; \
-      end to end: from host arrays to host arrays; both are medians.</p>
-      \(table)
-      </section>
-      <section>
-      <h2>Machine</h2>
-      \(machine)
-      </section>
-      </main>
-      <script>
-      \(Self.script)
-      </script>
-      </body>
-      </html>
-
-      """
+  /// The page: one file that needs no other and no network.
+  var page: Page {
+    Page(
+      title: "attend bench", heading: "Attention: device against device",
+      content: """
+        \(summary)
+        \(warnings)
+        \(families.map(section).joined(separator: "\n"))
+        <section>
+        <h2>All rows</h2>
+        <p>Every result was checked against float64. Kernel time: from enqueueing to completion, operands on the device; \
+        end to end: from host arrays to host arrays; both are medians.</p>
+        \(table)
+        </section>
+        <section>
+        <h2>Machine</h2>
+        \(machine)
+        </section>
+        """, script: Self.script)
   }
 
   /// What the rows come to, in a sentence a device.

@@ -9,6 +9,15 @@ enum Console {
     if let reason = put(text, on: STDOUT_FILENO) { throw Failure(.badInput, "standard output: \(reason)") }
   }
 
+  /// Text on stdout that does not end a line.
+  ///
+  /// - Throws: ``Failure`` where it cannot be written.
+  static func writePart(_ text: String) throws {
+    if let reason = put(Array(text.utf8)[...], on: STDOUT_FILENO) {
+      throw Failure(.badInput, "standard output: \(reason)")
+    }
+  }
+
   /// Complaints on stderr, under the program's name.
   static func complain(_ lines: [String]) {
     for line in lines { note("attend: " + line) }

@@ -1,5 +1,5 @@
-extension BenchReport {
-  /// Colours of lines have a contrast of 4.5 or more with the background, in light and in dark.
+extension Page {
+  /// What all pages look like. Colours of lines have a contrast of 4.5 or more with the background, in light and in dark.
   static let style = """
     :root {
       --page: #ffffff; --panel: #f6f7f9; --ink: #16181d; --faint: #555b66; --rule: #d5d9e0; --alert: #a3180f;
@@ -56,7 +56,9 @@ extension BenchReport {
     @media (max-width: 30rem) { .tick { font-size: 15px; } }
     @media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
     """
+}
 
+extension BenchReport {
   /// Shows the point nearest to the pointer below its chart. Without it the points have tooltips of their own.
   static let script = """
     for (const chart of document.querySelectorAll('.chart')) {

@@ -1,0 +1,113 @@
+import ArgumentParser
+import Attention
+import AttentionModels
+import Foundation
+
+struct Embed: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Embed the passages of text files, into an index that attend search reads.",
+    discussion: """
+      What the index has embedded before is not embedded again: run it again after files have changed, or after it was \
+      stopped.
+      """)
+
+  @Argument(help: ArgumentHelp("Text files, and folders of them.", valueName: "path"))
+  var paths: [String]
+
+  @OptionGroup var index: IndexOption
+  @OptionGroup var device: DeviceOption
+
+  @Flag(help: "Print one JSON object a passage, its embedding among it.")
+  var json = false
+
+  func validate() throws {
+    if index.index == nil, !json {
+      throw ValidationError("Give --index FILE to keep the embeddings, or --json to print them.")
+    }
+  }
+
+  mutating func run() throws {
+    let encoder = try ModelOption.encoder(try index.model.location(), try device.engine())
+    let built = try index.updated(with: paths, by: encoder)
+    guard json else {
+      return try Console.write("\(built.passages.count) passages in \(index.index ?? "")")
+    }
+    for (number, passage) in built.passages.enumerated() {
+      try Console.write(try JSON.line(PassageRow(passage, score: nil, embedding: built.embedding(number))))
+    }
+  }
+}
+
+/// A passage in JSON.
+struct PassageRow: Encodable {
+  let file: String
+  let line: Int
+  let text: String
+  let score: OrNull<Double>
+  let embedding: [Float]?
+
+  init(_ passage: Passage, score: Double?, embedding: [Float]? = nil) {
+    file = passage.file
+    line = passage.line
+    text = passage.text
+    self.score = OrNull(score)
+    self.embedding = embedding
+  }
+}
+
+/// `--index`, and how it is made.
+struct IndexOption: ParsableArguments {
+  @OptionGroup var model: EncoderOption
+
+  @Option(help: ArgumentHelp("The index, a safetensors file.", valueName: "file"))
+  var index: String?
+
+  @Option(help: ArgumentHelp("What a passage is: paragraph or line.", valueName: "unit"))
+  var by: PassageReader.Unit = .paragraph
+
+  /// The index, brought up to date with the files where some are given.
+  func updated(with paths: [String], by encoder: TextEncoder) throws -> SearchIndex {
+    var built = try existing() ?? SearchIndex(model: model.model, dimension: encoder.embeddingDimension)
+    guard !paths.isEmpty else { return built }
+    let passages = try PassageReader(unit: by).passages(of: paths)
+    let bar = ProgressLine()
+    let path = index
+    try built.update(to: passages, by: encoder) {
+      if let path { try $0.write(to: path) }
+    } progress: { done in
+      bar.show(Self.bar(done, of: passages.count))
+    }
+    bar.clear()
+    return built
+  }
+
+  private func existing() throws -> SearchIndex? {
+    guard let index, FileManager.default.fileExists(atPath: index) else { return nil }
+    let found = try SearchIndex(path: index)
+    guard found.model == model.model else {
+      throw Failure(
+        .badInput, "\(index): expected an index made with \(model.model), found one made with \(found.model)")
+    }
+    return found
+  }
+
+  private static func bar(_ done: Int, of total: Int) -> String {
+    let width = 30
+    let filled = total > 0 ? width * done / total : width
+    return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
+      + "] \(done) of \(total) passages"
+  }
+}
+
+/// `--model` of an encoder, which is minilm where nothing is said.
+struct EncoderOption: ParsableArguments {
+  @Option(help: ArgumentHelp("The encoder: minilm, or the path of a folder.", valueName: "name|path"))
+  var model = "minilm"
+
+  @Flag(help: "Fetch the model where it has a name and is not there yet.")
+  var fetch = false
+
+  func location() throws -> ModelLocation { try ModelOption.location(of: model, fetching: fetch) }
+}
+
+extension PassageReader.Unit: ExpressibleByArgument {}
