@@ -35,12 +35,14 @@
 #define ROW_BYTES(width) ((width) / 32 * 18)
 #endif
 
-#define SOURCES 8
-#define SOURCE_ARGUMENTS(name)                                                                        \
-  __global const uchar *name##0, __global const uchar *name##1, __global const uchar *name##2,        \
-      __global const uchar *name##3, __global const uchar *name##4, __global const uchar *name##5,    \
-      __global const uchar *name##6, __global const uchar *name##7
-#define SOURCE_LIST(name) {name##0, name##1, name##2, name##3, name##4, name##5, name##6, name##7}
+#define SOURCES 16
+#define EACH_SOURCE(f, name)                                                                                         \
+  f(name##0), f(name##1), f(name##2), f(name##3), f(name##4), f(name##5), f(name##6), f(name##7), f(name##8),        \
+      f(name##9), f(name##10), f(name##11), f(name##12), f(name##13), f(name##14), f(name##15)
+#define SOURCE_ARGUMENT(name) __global const uchar *name
+#define SOURCE_ITSELF(name) name
+#define SOURCE_ARGUMENTS(name) EACH_SOURCE(SOURCE_ARGUMENT, name)
+#define SOURCE_LIST(name) {EACH_SOURCE(SOURCE_ITSELF, name)}
 
 // Work of one work-item (CPU) or work-group (GPU): some rows of queries, which share a key/value head, against a range of
 // keys. Row r is query r % queries of the query head `head + r / (queries · group) · query_heads + r / queries % group`:

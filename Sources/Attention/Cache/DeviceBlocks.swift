@@ -1,7 +1,8 @@
 import OpenCL
 import Synchronization
 
-/// The blocks of a cache on an OpenCL device, in parts that are never moved: each new one as large as all before it.
+/// The blocks of a cache on an OpenCL device, in parts that are never moved: each new one as large as all before it,
+/// at least, so that few parts make any size.
 final class DeviceBlocks: KVBlockStore {
   let shape: KVBlockShape
   let executor: OpenCLExecutor
@@ -32,7 +33,7 @@ final class DeviceBlocks: KVBlockStore {
 
   var allocatedBytes: Int { state.withLock { $0.bytes } }
 
-  func grow(atMost most: Int) throws -> Int {
+  func grow(by wanted: Int, atMost most: Int) throws -> Int {
     try state.withLock { state in
       let blocks = state.parts.last.map { $0.first + $0.count } ?? 0
       guard state.parts.count < DecodeBuffers.sources else {
@@ -41,8 +42,7 @@ final class DeviceBlocks: KVBlockStore {
       }
       let largest = max(shape.keyBytes, shape.valueBytes)
       let fitting = profile.maxAllocation / largest
-      let wanted = max(blocks, Self.firstBytes / largest, 1)
-      let count = min(most, wanted, fitting)
+      let count = min(most, max(wanted, blocks, Self.firstBytes / largest), fitting)
       guard count > 0 else {
         throw AttentionError.cannotRun(
           device: profile.identifier,

@@ -16,9 +16,9 @@ final class HostBlocks: KVBlockStore {
 
   var allocatedBytes: Int { blocks.withLock { $0.count } * blockBytes }
 
-  func grow(atMost most: Int) throws -> Int {
-    blocks.withLock { $0.append([UInt8](repeating: 0, count: blockBytes)) }
-    return 1
+  func grow(by wanted: Int, atMost most: Int) throws -> Int {
+    blocks.withLock { $0 += Array(repeating: [UInt8](repeating: 0, count: blockBytes), count: wanted) }
+    return wanted
   }
 
   func append(

@@ -33,7 +33,7 @@ package final class KVBlockPool: Sendable {
         guard room >= wanted else {
           throw AttentionError.outOfBlocks(needed: count, available: state.free.count + room)
         }
-        let added = try store.grow(atMost: room)
+        let added = try store.grow(by: wanted, atMost: room)
         state.free += (state.users.count..<state.users.count + added).reversed()
         state.users += Array(repeating: 0, count: added)
       }

@@ -89,8 +89,8 @@ enum CacheResult {
 protocol KVBlockStore: AnyObject, Sendable {
   var shape: KVBlockShape { get }
 
-  /// Adds blocks, as many as it sees fit but one at least; how many.
-  func grow(atMost most: Int) throws -> Int
+  /// Adds blocks, one at least and no more than `most`; `wanted` or more where it can. How many.
+  func grow(by wanted: Int, atMost most: Int) throws -> Int
 
   /// Stores the rows of tokens, keys rotated by the angles of their place in the list. `headStrides` are elements from one
   /// head to the next in the keys and values given.

@@ -5,7 +5,9 @@ enum RowStorage: Int32, Sendable, Hashable {
   case float32 = 0
   case float16 = 1
   case bfloat16 = 2
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case q8_0 = 3
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case q4_0 = 4
 
   init(_ elementType: ElementType) {
@@ -47,7 +49,7 @@ final class DecodeKernels {
     mergeItems = key.mergeItems
     rowsOfPiece = tiles.rowsOfPiece(key.headDimension, key.valueDimension, localMemory: info.localMemory)
     let program = try key.program.build(context)
-    decode = try Kernel(program, tiles.isCPU ? "decode_cpu" : "decode_gpu")
+    decode = try Kernel(program, key.kernelName)
     merge = try Kernel(try key.mergeProgram.build(context), "merge_pieces")
     guard tiles.items <= decode.workGroupSize, try decode.localMemorySize <= info.localMemory else {
       throw TilesRejected(device: context.device.identifier, tiles: .decode(tiles))
@@ -67,6 +69,8 @@ extension DecodeKernels.Key {
   /// Work-items that merge a row.
   var mergeItems: Int { tiles.isCPU ? 1 : min(tiles.items, 32) }
 
+  var kernelName: String { tiles.isCPU ? "decode_cpu" : "decode_gpu" }
+
   var program: KernelProgram {
     let options = [
       "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DROW_STORAGE=\(storage.rawValue)",
@@ -74,17 +78,27 @@ extension DecodeKernels.Key {
       "-DITEMS=\(tiles.items)", "-DKEY_LANES=\(tiles.keyLanes)",
       "-DKEY_WIDTH=\(headDimension)", "-DVALUE_WIDTH=\(valueDimension)", "-DVALUE_STORED=\(storedValues)",
     ]
-    let kernel = tiles.isCPU ? "decode_cpu" : "decode_gpu"
     return KernelProgram(
-      kernels: [kernel],
-      sources: ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", kernel],
+      kernels: [kernelName], sources: tiles.isCPU ? DecodeCPUProgram.sources : DecodeGPUProgram.sources,
       options: options + (aligned ? ["-DALIGNED"] : []))
   }
 
   /// The kernel that merges pieces: whatever the dimensions and tiles, so that it is built seldom.
   var mergeProgram: KernelProgram {
     KernelProgram(
-      kernels: ["merge_pieces"], sources: ["common", "modifiers", "online_softmax", "merge"],
+      kernels: ["merge_pieces"], sources: MergeProgram.sources,
       options: ["-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DMERGE_ITEMS=\(mergeItems)"])
   }
+}
+
+private enum DecodeCPUProgram {
+  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_cpu"]
+}
+
+private enum DecodeGPUProgram {
+  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_gpu"]
+}
+
+private enum MergeProgram {
+  static let sources = ["common", "modifiers", "online_softmax", "merge"]
 }

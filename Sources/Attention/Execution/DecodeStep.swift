@@ -37,7 +37,7 @@ struct DecodeBuffers {
   var partial: Buffer
   var ends: Buffer
 
-  static let sources = 8
+  static let sources = 16
 }
 
 /// Where the tables of a step begin in its buffer, in bytes; the heads begin it.

@@ -68,7 +68,7 @@ package struct Tuner {
     guard let family = kernels.tiles.family else {
       throw AttentionError.cannotRun(
         device: part.device.identifier,
-        reason: "the sizes of its \(kernels.tiles.kernel.rawValue) kernels follow from the call, there are none to search")
+        reason: "the sizes of its \(kernels.tiles.kernel.rawValue) kernels follow from the call: nothing to search")
     }
     device = part.device
     start = kernels.tiles

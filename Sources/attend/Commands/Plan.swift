@@ -29,7 +29,7 @@ struct Plan: ParsableCommand {
 
   func validate() throws {
     guard shapes.kvType == nil else {
-      throw ValidationError("--kv-type: expected none, a cache is there only once it is made; 'attend bench' makes one.")
+      throw ValidationError("--kv-type: expected none, no cache is made for a plan; 'attend bench' makes one.")
     }
   }
 
@@ -166,8 +166,8 @@ private struct PlanRow: Encodable {
       case .reference: break
       case .cpu(let cpu):
         row.kernel = cpu.kernelName
-        row.tiles = Tiles(rows: cpu.tileRows, keys: cpu.tileKeys, description: cpu.instructionSet.rawValue,
-          source: "table")
+        row.tiles = Tiles(
+          rows: cpu.tileRows, keys: cpu.tileKeys, description: cpu.instructionSet.rawValue, source: "table")
         row.deviceBytes = cpu.scratchBytes
       case .kernels(let kernels):
         row.kernel = kernels.tiles.kernel.rawValue

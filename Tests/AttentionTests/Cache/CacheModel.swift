@@ -29,11 +29,13 @@ struct CacheModel {
     let key = try numbers.tensor(shape(cache.headDimension), type)
     let value = try numbers.tensor(shape(cache.valueDimension), type)
     try cache.append(key: key, value: value, layout: layout, lengths: lengths)
+    let (keyRows, valueRows) = (Self.rows(key), Self.rows(value))
     for (b, length) in lengths.enumerated() {
       for h in 0..<cache.heads {
         for i in 0..<length {
-          keys[b][h].append(keyFormat.rounded(Self.row(key, layout, b, h, i)))
-          values[b][h].append(valueFormat.rounded(Self.row(value, layout, b, h, i)))
+          let row = Self.index(key.shape, layout, b, h, i)
+          keys[b][h].append(keyFormat.rounded(Array(keyRows[row])))
+          values[b][h].append(valueFormat.rounded(Array(valueRows[row])))
         }
       }
     }
@@ -57,11 +59,18 @@ struct CacheModel {
   }
 
   static func row(_ tensor: Tensor, _ layout: TensorLayout, _ b: Int, _ h: Int, _ i: Int) -> [Float] {
-    let shape = tensor.shape
+    Array(rows(tensor)[index(tensor.shape, layout, b, h, i)])
+  }
+
+  private static func index(_ shape: [Int], _ layout: TensorLayout, _ b: Int, _ h: Int, _ i: Int) -> Int {
     let (heads, rows) = layout == .bhsd ? (shape[1], shape[2]) : (shape[2], shape[1])
-    let row = layout == .bhsd ? (b * heads + h) * rows + i : (b * rows + i) * heads + h
-    // (One row's floats: the tensors of a test are small, but there are many.)
-    return Array(tensor.floats()[row * shape[3]..<(row + 1) * shape[3]])
+    return layout == .bhsd ? (b * heads + h) * rows + i : (b * rows + i) * heads + h
+  }
+
+  /// The rows along the last dimension.
+  private static func rows(_ tensor: Tensor) -> [ArraySlice<Float>] {
+    let (elements, width) = (tensor.floats(), tensor.shape[3])
+    return stride(from: 0, to: elements.count, by: width).map { elements[$0..<$0 + width] }
   }
 
   /// Holds attention over the cache to float64 attention over the arrays.

@@ -33,6 +33,21 @@ struct KVCacheTests {
     }
   }
 
+  /// A megabyte of keys is the first part of a cache on a device, 4096 tokens here.
+  @Test("A cache grows in parts, and a key stays where it is", arguments: devices)
+  func parts(device: TestDevice) throws {
+    let cache = try Self.cache(device)
+    var model = CacheModel(cache)
+    for count in [4000, 5, 300, 9000, 1, 5000, 1, 1, 9000] {
+      try model.append(count, [count], .float32, .bhsd, to: cache)
+    }
+    try model.check(cache, device.engine(), queries: 1, heads: 2)
+    try cache.truncate(to: 8000)
+    model.truncate(to: 8000)
+    try model.append(9000, [9000], .float32, .bhsd, to: cache)
+    try model.check(cache, device.engine(), queries: 1, heads: 2)
+  }
+
   @Test("Everything that can be asked", arguments: devices)
   func options(device: TestDevice) throws {
     let cache = try Self.cache(device, batch: 2)
