@@ -34,7 +34,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void linear(
     for (int v = 0; v < COLUMNS; v++) c[r][v] = 0.0f;
   for (int k = 0; k < depth; k += TILE_K) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    load_transposed(a, A_STRIDE, TILE_M, x + (long)m0 * depth, depth, rows - m0, k, depth, item);
+    load_transposed(a, A_STRIDE, TILE_M, x + (long)m0 * depth, rows - m0, k, depth, item);
     load_weights_transposed((__local float *)b, weights + (long)n0 * row_bytes, row_bytes, outputs - n0, k, depth, item);
     barrier(CLK_LOCAL_MEM_FENCE);
     multiply_tiles(c, a, b, group_x, group_y);
