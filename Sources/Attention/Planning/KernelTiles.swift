@@ -98,7 +98,8 @@ public enum KernelTiles: Sendable, Hashable {
       case .native, .reference: []
       }
     if kernel == .fused { return fused }
-    let isDecoding = problem.isDecoding && !problem.outputs.needsInsight
+    // Packed sequences have lengths of their own, and one's result must not depend on the longest beside it.
+    let isDecoding = problem.isDecoding && problem.layout != .thd && !problem.outputs.needsInsight
     return isDecoding ? decode + fused + staged : fused + staged
   }
 

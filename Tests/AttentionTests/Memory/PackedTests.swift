@@ -78,11 +78,13 @@ struct PackedTests {
       func rows(_ tensor: Tensor, _ first: Int, _ count: Int) throws -> Tensor {
         let size = tensor.shape[1] * tensor.shape[2]
         return try Tensor(
-          Array(tensor.floats()[first * size..<(first + count) * size]), shape: [1, count] + tensor.shape.dropFirst())
+          Array(tensor.floats()[first * size..<(first + count) * size]), shape: [count] + tensor.shape.dropFirst())
       }
       var single = AttentionCall(
         query: try rows(call.query, first, queries[b]), key: try rows(call.key, firstKey, keys[b]),
-        value: try rows(call.value, firstKey, keys[b]), layout: .bshd)
+        value: try rows(call.value, firstKey, keys[b]), layout: .thd)
+      single.cumulativeQueryLengths = [0, queries[b]]
+      single.cumulativeKeyLengths = [0, keys[b]]
       single.mask = call.mask
       let expected = try #require(try engine.attention(single).output).floats()
       #expect(Array(output[first * 128..<(first + queries[b]) * 128]) == expected, "sequence \(b)")
