@@ -5,8 +5,9 @@ import Testing
   private static let keys = [
     "backend", "batch", "bytes", "call_overhead_seconds", "causal", "device", "device_bytes_peak", "device_name",
     "dtype", "end_to_end_seconds_median", "flops", "gflops", "gigabytes_per_second", "head_dimension", "heads",
-    "kernel", "kernel_build_seconds", "kernel_seconds_median", "kernel_seconds_min", "key_length", "kv_heads",
-    "max_abs_error", "query_length", "repetitions", "speedup_vs_cpu", "value_dimension", "window",
+    "kernel", "kernel_build_seconds", "kernel_seconds_median", "kernel_seconds_min", "key_length", "key_lengths",
+    "kv_heads", "kv_type", "max_abs_error", "query_length", "repetitions", "speedup_vs_cpu", "value_dimension",
+    "window",
   ]
 
   private func rows(_ command: Command) throws -> [[String: Any]] {
