@@ -68,6 +68,8 @@ extension AttentionEngine {
   /// - Parameters:
   ///   - query: `[B, Hq, Lq, D]` in layout `bhsd`, `[B, Lq, Hq, D]` in `bshd`; float32, float16 or bfloat16, whatever the
   ///     cache's storage. The queries stand at the last `Lq` positions of their sequence.
+  ///   - cache: A cache of this engine.
+  ///   - layout: How the query's dimensions lie, and the output's: `bhsd` or `bshd`.
   ///   - mask: Which keys each query sees. A tensor broadcasts to `[B, Hq, Lq, Lk]`, `Lk` the longest sequence's: a tree of
   ///     tokens that are tried together is a boolean one.
   ///   - scale: What the products are multiplied by; `1/√D` where it is nil.

@@ -18,7 +18,7 @@ public final class KVCache {
     /// `Dv`; that of the keys where it is nil.
     public var valueDimension: Int?
     /// Whether the values are the first `Dv` elements of the keys (a latent that both share, as in DeepSeek's MLA): they are
-    /// kept and read once, and ``KVCache/append(key:value:layout:lengths:)`` takes keys alone.
+    /// kept and read once, and `append` takes keys alone.
     public var valuesAreKeys = false
     /// Tokens of a block: a power of two.
     public var blockLength = 64
@@ -118,6 +118,7 @@ public final class KVCache {
   /// - Parameters:
   ///   - key: `[B, Hkv, n, D]` in layout `bhsd`, `[B, n, Hkv, D]` in `bshd`; float32, float16 or bfloat16.
   ///   - value: `[B, Hkv, n, Dv]`, likewise; nil where values are keys.
+  ///   - layout: How the dimensions of both lie: `bhsd` or `bshd`.
   ///   - lengths: `[B]`: sequence `b` gets its first `lengths[b]` rows; all of them where it is nil.
   ///   - positions: `[B][n]`: where the keys are rotated to; after the sequence's last token where it is nil.
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)``, ``AttentionError/outOfBlocks(needed:available:)`` and

@@ -55,7 +55,7 @@ public final class RecordedStep {
 
   /// Appends ``key`` and ``value`` and attends with ``query``. On a device the work is started, not waited for.
   ///
-  /// - Throws: As ``KVCache/append(key:value:layout:lengths:positions:)`` and ``AttentionEngine/attention(query:cache:_:)``.
+  /// - Throws: As appending to the cache and attention over it do.
   public func run() throws {
     try cache.append(key: key, value: value, layout: options.layout)
     try engine.replay(recording, query: query, cache: cache, options)
@@ -66,6 +66,7 @@ extension AttentionEngine {
   /// Prepares a step of decoding over a cache of this engine.
   ///
   /// - Parameters:
+  ///   - cache: A cache of this engine.
   ///   - queryHeads: `Hq`, a multiple of the cache's heads.
   ///   - tokens: New tokens of each sequence, each with a query.
   ///   - elementType: That of queries, new keys and values, and the output.

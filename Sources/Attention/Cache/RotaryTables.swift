@@ -56,6 +56,7 @@ extension AttentionEngine {
   /// - Parameters:
   ///   - tensor: `[B, H, L, D]` in layout `bhsd`, `[B, L, H, D]` in `bshd`; float32, float16 or bfloat16. The first
   ///     `2 · pairs` elements of each row are rotated.
+  ///   - layout: How the tensor's dimensions lie.
   ///   - tables: Cosines and sines.
   ///   - positions: `[B][L]`: which row of the tables each row of the tensor is rotated by; `b · L + i` where it is nil.
   /// - Returns: A tensor of the same shape and type.
