@@ -11,12 +11,16 @@ _NAMES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 
 
 def make(shape) -> dict[str, np.ndarray]:
-    """query, key and value of a shape, [1, heads, length, dimension]: float32, float16, or bfloat16's bits as uint16."""
+    """query, key and value of a shape, [batch, heads, length, dimension]: float32, float16, or bfloat16's bits as uint16."""
     random = np.random.default_rng(zlib.crc32(shape.title.encode()))
-    heads = {"query": shape.heads, "key": shape.kv_heads, "value": shape.kv_heads}
+    rows = {
+        "query": (shape.heads, shape.queries or shape.length),
+        "key": (shape.kv_heads, shape.length),
+        "value": (shape.kv_heads, shape.length),
+    }
     return {
-        name: encode(random.standard_normal((1, count, shape.length, shape.dimension), np.float32), shape.dtype)
-        for name, count in heads.items()
+        name: encode(random.standard_normal((shape.batch, *count, shape.dimension), np.float32), shape.dtype)
+        for name, count in rows.items()
     }
 
 

@@ -69,6 +69,8 @@ class ONNXRuntime:
     _largest_scores = 6 << 30
 
     def supports(self, shape) -> bool:
+        if shape.queries or shape.batch > 1:
+            return False
         scores = 4 * shape.heads * shape.length**2
         return shape.dtype != "bf16" and shape.window is None and scores <= self._largest_scores
 
