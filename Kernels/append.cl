@@ -34,9 +34,10 @@ static void store_row_block(__global uchar *row, int first, int count, int width
     if (!(fabs(x[d]) <= fabs(largest))) largest = x[d];
   const float scale = largest / -8.0f;
   const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+  // (fma, so that no compiler's choice to make one of a product and a sum changes the rounding.)
   for (int d = 0; d < 16; d++) {
-    const uchar low = min((uchar)15, convert_uchar_sat(x[d] * inverse + 8.5f));
-    const uchar high = min((uchar)15, convert_uchar_sat(x[d + 16] * inverse + 8.5f));
+    const uchar low = min((uchar)15, convert_uchar_sat(fma(x[d], inverse, 8.5f)));
+    const uchar high = min((uchar)15, convert_uchar_sat(fma(x[d + 16], inverse, 8.5f)));
     row[first / 2 + d] = low | high << 4;
   }
   vstore_half_rte(scale, first / 32, (__global half *)(row + width / 2));

@@ -34,8 +34,8 @@ package struct KVRowFormat: Sendable, Hashable {
         let scale = largest / -8
         let inverse = scale == 0 ? 0 : 1 / scale
         for n in 0..<16 {
-          let low = UInt8(Self.clamped(x[n] * inverse + 8.5, 0, 15, .towardZero))
-          let high = UInt8(Self.clamped(x[n + 16] * inverse + 8.5, 0, 15, .towardZero))
+          let low = UInt8(Self.clamped(Float(8.5).addingProduct(x[n], inverse), 0, 15, .towardZero))
+          let high = UInt8(Self.clamped(Float(8.5).addingProduct(x[n + 16], inverse), 0, 15, .towardZero))
           bytes[block * 16 + n] = low | high << 4
         }
         store(scale: scale, at: width / 2 + block * 2, bytes)
