@@ -5,8 +5,8 @@ import Testing
   private static let keys = [
     "backend", "batch", "bytes", "causal", "device", "device_bytes_peak", "device_name", "dtype",
     "end_to_end_seconds_median", "flops", "gflops", "gigabytes_per_second", "head_dimension", "heads", "kernel",
-    "kernel_build_seconds", "kernel_seconds_median", "kernel_seconds_min", "key_length", "kv_heads", "max_abs_error",
-    "query_length",
+    "kernel_build_seconds", "kernel_seconds_median", "kernel_seconds_min", "key_length", "key_lengths", "kv_heads",
+    "kv_type", "max_abs_error", "query_length",
     "repetitions", "speedup_vs_cpu", "value_dimension", "window",
   ]
 
@@ -34,6 +34,35 @@ import Testing
       // 2 heads × (16·17/2 + 49·17) pairs × 256.
       #expect(row["flops"] as? Int == 2 * (16 * 17 / 2 + 49 * 17) * 256)
     }
+  }
+
+  @Test(.enabled(if: Environment.hasOpenCLDevice, "no OpenCL device"))
+  func raggedBatchesAndCaches() throws {
+    let shape = [
+      "--heads", "4", "--kv-heads", "2", "--head-dimension", "32", "--key-lengths", "40,0,300", "--dtype", "f32",
+      "--repetitions", "2", "--minimum-seconds", "0", "--device", "opencl",
+    ]
+    let plain = try Command(["bench", "--json", "--kernel", "decode"] + shape)
+    #expect(plain.status == 0, "\(plain.errors)")
+    let row = try #require(try rows(plain).first)
+    #expect(row["key_lengths"] as? [Int] == [40, 0, 300])
+    #expect(row["batch"] as? Int == 3)
+    #expect(row["query_length"] as? Int == 1)
+    #expect(row["kernel"] as? String == "decode")
+    // Four heads on 340 keys.
+    #expect(row["flops"] as? Int == 4 * 340 * 128)
+
+    let caches = try Command(["bench", "--json", "--kv-type", "f32,f16,bf16,q8_0,q4_0"] + shape)
+    #expect(caches.status == 0, "\(caches.errors)")
+    let types = try rows(caches)
+    #expect(types.map { $0["kv_type"] as? String } == ["f32", "f16", "bf16", "q8_0", "q4_0"])
+    // Queries and output, and for each of 680 rows twice 32 elements.
+    let bytes = [256, 128, 128, 68, 36].map { 3 * 4 * 64 * 4 + 680 * $0 }
+    #expect(types.map { $0["bytes"] as? Int } == bytes)
+
+    let both = try Command(["bench", "--batch", "2"] + shape)
+    #expect(both.status == 2)
+    #expect(both.errors.contains("--key-lengths"))
   }
 
   @Test func withoutOpenCLAutoUsesTheCPUAndSaysSo() throws {

@@ -1,6 +1,6 @@
 /// Which kernels to use.
 public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
-  /// What the planner finds best.
+  /// What the planner finds best: `decode` up to 16 queries, of the longest sequence where sequences are packed.
   case auto
   /// QKᵀ, masked softmax and weighted V as three kernels.
   case staged
