@@ -11,12 +11,12 @@ _NAMES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 
 
 def make(shape) -> dict[str, np.ndarray]:
-    """query, key and value of a shape, [1, heads, length, dimension]: float32, float16, or bfloat16's bits as uint16."""
+    """query, key and value of a shape, [batch, heads, length, dimension]: float32, float16, or bfloat16's bits as uint16."""
     random = np.random.default_rng(zlib.crc32(shape.title.encode()))
     keys = (shape.kv_heads, shape.length)
     rows = {"query": (shape.heads, shape.queries or shape.length), "key": keys, "value": keys}
     return {
-        name: encode(random.standard_normal((1, *count, shape.dimension), np.float32), shape.dtype)
+        name: encode(random.standard_normal((shape.batch, *count, shape.dimension), np.float32), shape.dtype)
         for name, count in rows.items()
     }
 

@@ -69,6 +69,8 @@ class ONNXRuntime:
     _largest_scores = 6 << 30
 
     def supports(self, shape) -> bool:
+        if shape.batch > 1:
+            return False
         scores = 4 * shape.heads * (shape.queries or shape.length) * shape.length
         return shape.dtype != "bf16" and shape.window is None and scores <= self._largest_scores
 

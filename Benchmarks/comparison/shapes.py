@@ -6,7 +6,7 @@ from math import sqrt
 
 @dataclass(frozen=True)
 class Shape:
-    """One call: batch 1, `heads` query heads on `kv_heads` key/value heads, `length` queries and keys."""
+    """One call: `batch` sequences, `heads` query heads on `kv_heads` key/value heads, `length` queries and keys."""
 
     heads: int
     kv_heads: int
@@ -16,6 +16,7 @@ class Shape:
     causal: bool = False
     window: tuple[int, int] | None = None
     queries: int | None = None  # where they are not as many as the keys
+    batch: int = 1
 
     @property
     def family(self) -> str:
@@ -24,7 +25,8 @@ class Shape:
         mask = " causal" if self.causal else ""
         window = f" window {self.window[0]},{self.window[1]}" if self.window else ""
         queries = f" Lq{self.queries}" if self.queries else ""
-        return f"{self.dtype} H{heads} D{self.dimension}{queries}{mask}{window}"
+        batch = f"B{self.batch} " if self.batch > 1 else ""
+        return f"{self.dtype} {batch}H{heads} D{self.dimension}{queries}{mask}{window}"
 
     @property
     def title(self) -> str:
@@ -39,13 +41,15 @@ class Shape:
         """Queries, keys, values and output, each once."""
         size = 4 if self.dtype == "f32" else 2
         rows = self.heads * (self.queries or self.length) + self.kv_heads * self.length
-        return 2 * rows * self.dimension * size
+        return 2 * self.batch * rows * self.dimension * size
 
     @property
     def options(self) -> list[str]:
         """The shape as options of `attend bench` and `attend plan`."""
         options = ["--heads", self.heads, "--kv-heads", self.kv_heads, "--query-length", self.queries or self.length]
         options += ["--key-length", self.length, "--head-dimension", self.dimension, "--dtype", self.dtype]
+        if self.batch > 1:
+            options += ["--batch", self.batch]
         if self.causal:
             options.append("--causal")
         if self.window:
@@ -69,7 +73,7 @@ class ShapeSet:
 
 
 # What the peers compute too; the others are our own affair and are done in `ours.py`.
-PEER_SETS = ["prefill-d64", "prefill-d128", "small", "decode", "small-decode"]
+PEER_SETS = ["prefill-d64", "prefill-d128", "small", "decode", "decode-long", "decode-small"]
 OWN_SETS = ["window", "memory", "startup", "overhead"]
 LENGTHS = [512, 1024, 2048, 4096]
 FRACTION_BAR = 0.75  # of the float32 peak: D 64, not causal, the longest
@@ -87,25 +91,31 @@ _BARS = {
     ("prefill-d128", "f16"): Bar(1.5),
     ("prefill-d128", "bf16"): Bar(1.5),
     ("small", "f32"): Bar(1.5),
-    ("decode", "f32"): Bar(5.0),
-    ("small-decode", "f32"): Bar(1.0),
+    ("decode", "f32"): Bar(minimum=5),
+    ("decode-long", "f32"): Bar(minimum=12),
+    ("decode-small", "f32"): Bar(minimum=1 / 1.5),
 }
+
+
+def _decode(name: str, dtype: str, quick: bool) -> list[Shape]:
+    """One query a sequence against keys that are there."""
+    if quick:
+        return [Shape(4, 2, 256, 64, dtype, queries=1)]
+    if name == "decode-small":
+        return [Shape(9, 3, 512, 64, dtype, queries=1)]
+    if name == "decode-long":
+        return [Shape(32, 8, 65536, 128, dtype, queries=1)]
+    return [Shape(32, 8, 4096, 128, dtype, queries=1), Shape(32, 8, 2048, 128, dtype, queries=1, batch=8)]
 
 
 def peer_set(name: str, dtype: str, lengths: list[int], quick: bool) -> ShapeSet:
     """A set in one element type."""
+    if name.startswith("decode"):
+        bar = _BARS.get((name, dtype), Bar())
+        return ShapeSet(name, _decode(name, dtype, quick), bar)
     if name == "small":
         shapes = [Shape(12, 12, 128, 64, dtype, causal) for causal in (False, True)]
         return ShapeSet(name, shapes, _BARS.get((name, dtype), Bar()))
-    if name == "decode":
-        longest = [512, 1024] if quick else [4096, 16384, 65536]
-        return ShapeSet(
-            name,
-            [Shape(32, kv, length, 128, dtype, queries=1) for kv in (8, 32) for length in longest],
-            _BARS.get((name, dtype), Bar()),
-        )
-    if name == "small-decode":
-        return ShapeSet(name, [Shape(9, 3, 512, 64, dtype, queries=1)], _BARS.get((name, dtype), Bar()))
     dimension = 64 if name == "prefill-d64" else 128
     heads = [(8, 8), (32, 32)] if dimension == 64 else [(8, 8), (32, 8)]
     if quick:

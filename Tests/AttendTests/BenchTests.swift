@@ -38,6 +38,35 @@ import Testing
     }
   }
 
+  @Test(.enabled(if: Environment.hasOpenCLDevice, "no OpenCL device"))
+  func raggedBatchesAndCaches() throws {
+    let shape = [
+      "--heads", "4", "--kv-heads", "2", "--head-dimension", "32", "--key-lengths", "40,0,300", "--dtype", "f32",
+      "--repetitions", "2", "--minimum-seconds", "0", "--device", "opencl",
+    ]
+    let plain = try Command(["bench", "--json", "--kernel", "decode"] + shape)
+    #expect(plain.status == 0, "\(plain.errors)")
+    let row = try #require(try rows(plain).first)
+    #expect(row["key_lengths"] as? [Int] == [40, 0, 300])
+    #expect(row["batch"] as? Int == 3)
+    #expect(row["query_length"] as? Int == 1)
+    #expect(row["kernel"] as? String == "decode")
+    // Four heads on 340 keys.
+    #expect(row["flops"] as? Int == 4 * 340 * 128)
+
+    let caches = try Command(["bench", "--json", "--kv-type", "f32,f16,bf16,q8_0,q4_0"] + shape)
+    #expect(caches.status == 0, "\(caches.errors)")
+    let types = try rows(caches)
+    #expect(types.map { $0["kv_type"] as? String } == ["f32", "f16", "bf16", "q8_0", "q4_0"])
+    // Queries and output, and for each of 680 rows twice 32 elements.
+    let bytes = [256, 128, 128, 68, 36].map { 3 * 4 * 64 * 4 + 680 * $0 }
+    #expect(types.map { $0["bytes"] as? Int } == bytes)
+
+    let both = try Command(["bench", "--batch", "2"] + shape)
+    #expect(both.status == 2)
+    #expect(both.errors.contains("--key-lengths"))
+  }
+
   @Test func withoutOpenCLAutoUsesTheCPUAndSaysSo() throws {
     let folder = try TemporaryFolder()
     let command = try Command(

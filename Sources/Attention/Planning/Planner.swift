@@ -1,6 +1,6 @@
 /// Which kernels to use.
 public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
-  /// What the planner finds best.
+  /// What the planner finds best: on OpenCL devices `decode` up to 16 queries that are not packed, else `fused` or `staged`.
   case auto
   /// QKᵀ, masked softmax and weighted V as three kernels.
   case staged
