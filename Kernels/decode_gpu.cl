@@ -29,6 +29,13 @@
 #define COLUMNS ((VALUE_FOURS + ITEMS - 1) / ITEMS)
 #define KEYS_AT_ONCE (ITEMS / KEY_LANES)
 
+// A few columns are registers; many, which only the smallest groups have, are an array, and their code stands once.
+#if COLUMNS > 8
+#define UNROLLED_COLUMNS 1
+#else
+#define UNROLLED_COLUMNS COLUMNS
+#endif
+
 // Elements d … d + 3 of a row of `width` elements, 0 past its end.
 static float4 row_four(__global const uchar *row, int d, int width, int stored) {
   if (d + 4 > width)
@@ -86,8 +93,11 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
   __local float maximum[ROWS], sum[ROWS], rescale[ROWS];
   __local int seen[ROWS];
   __local long tile_rows[TILE_KEYS];
+#if SPLITS > 1
   __local float4 gathered[ITEMS];
+#endif
 
+#pragma unroll 1
   for (int at = item; at < ROWS * KEY_FOURS * 4; at += ITEMS) {
     const int r = at / (KEY_FOURS * 4), d = at % (KEY_FOURS * 4);
     const int row = piece.first_row + min(r, piece.rows - 1);
@@ -106,7 +116,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
   float4 o[ROWS][COLUMNS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
-#pragma unroll
+#pragma unroll UNROLLED_COLUMNS
     for (int c = 0; c < COLUMNS; c++) o[r][c] = 0.0f;
 
   const int split = item / VALUE_FOURS;
@@ -138,6 +148,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     barrier(CLK_LOCAL_MEM_FENCE);
 
     // Scores.
+#pragma unroll 1
     for (int at = item; at < ROWS * TILE_KEYS; at += ITEMS) {
       const int r = at / TILE_KEYS, k = at % TILE_KEYS;
       const int row = piece.first_row + min(r, piece.rows - 1);
@@ -171,6 +182,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
       maximum[r] = after;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
+#pragma unroll 1
     for (int at = item; at < ROWS * TILE_KEYS; at += ITEMS) {
       const int r = at / TILE_KEYS, k = at % TILE_KEYS;
       weights[r][k] = products[r][k][0] < 0.0f ? -1.0f : exponential(weights[r][k] - shift_of(maximum[r]));
@@ -192,14 +204,14 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     // Values.
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-#pragma unroll
+#pragma unroll UNROLLED_COLUMNS
       for (int c = 0; c < COLUMNS; c++) o[r][c] *= rescale[r];
     if (split < SPLITS) {
       for (int k = split; k < keys; k += SPLITS) {
         const long at = tile_rows[k];
         __global const uchar *row =
             value_sources[source_of(at)] + (first.value + place_of(at)) * ROW_BYTES(VALUE_STORED);
-#pragma unroll
+#pragma unroll UNROLLED_COLUMNS
         for (int c = 0; c < COLUMNS; c++) {
           const int four = item % VALUE_FOURS + c * ITEMS;
           if (four >= VALUE_FOURS) continue;
@@ -215,7 +227,10 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     barrier(CLK_LOCAL_MEM_FENCE);
   }
 
-  // Where the dimension is wider than the group, an item has several columns and there is one split.
+  // (A piece without keys has passed none.)
+  barrier(CLK_LOCAL_MEM_FENCE);
+
+  // Where the dimension is wider than the group, an item has several columns and there is one split, which nobody waits for.
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     const int row = piece.first_row + min(r, piece.rows - 1);
@@ -226,14 +241,18 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     float factor = 1.0f;
     if (at < 0) factor = end_of_row(maximum[r], sum[r], seen[r], has_sinks, head.sink).factor;
     if (present && item == 0) store_end(call, head, i, at, maximum[r], sum[r], seen[r], log_sum_exp, ends, &factor);
-#pragma unroll
+#pragma unroll UNROLLED_COLUMNS
     for (int c = 0; c < COLUMNS; c++) {
-      gathered[item] = o[r][c];
-      barrier(CLK_LOCAL_MEM_FENCE);
       const int four = item + c * ITEMS;
-      if (item < VALUE_FOURS && four < VALUE_FOURS && present) {
-        float4 total = gathered[item];
+      float4 total = o[r][c];
+#if SPLITS > 1
+      gathered[item] = total;
+      barrier(CLK_LOCAL_MEM_FENCE);
+      if (item < VALUE_FOURS)
         for (int s = 1; s < SPLITS; s++) total += gathered[item + s * VALUE_FOURS];
+      barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+      if (item < VALUE_FOURS && four < VALUE_FOURS && present) {
         total *= factor;
         const float columns[4] = {total.x, total.y, total.z, total.w};
         for (int n = four * 4; n < min(four * 4 + 4, VALUE_WIDTH); n++) {
@@ -241,7 +260,6 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
           else partial[at * VALUE_WIDTH + n] = columns[n - four * 4];
         }
       }
-      barrier(CLK_LOCAL_MEM_FENCE);
     }
   }
 }

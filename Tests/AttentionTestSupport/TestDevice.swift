@@ -7,15 +7,19 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
   package let name: String
   /// The kernels that it computes with: whatever is best, or the staged ones.
   package let kernel: KernelChoice
+  private let isOpenCL: Bool
   package let description: String
 
   /// The float64 reference: the oracle.
-  package static let reference = TestDevice(name: "reference", kernel: .auto, description: "reference")
+  package static let reference = TestDevice(name: "reference", kernel: .auto, isOpenCL: false, description: "reference")
 
   /// The devices under test: the CPU backend with every instruction set of this processor, and every usable OpenCL device
   /// with each family of kernels; or those that the environment variable `ATTENTION_TEST_DEVICE` names, separated by commas.
   /// What goes wrong while they are found is in ``failure``.
   package static var all: [TestDevice] { (try? found.get()) ?? [] }
+
+  /// The OpenCL devices under test, each once: for tests that choose kernels and tiles themselves.
+  package static var openCL: [TestDevice] { all.filter { $0.isOpenCL && $0.kernel == .auto } }
 
   /// The devices under test, and the reference.
   package static var allAndReference: [TestDevice] { [.reference] + all }
@@ -43,14 +47,9 @@ package struct TestDevice: Sendable, Hashable, CustomStringConvertible {
     let profile = backend.profile(threads: 2)
     return (profile.isOpenCL ? [KernelChoice.auto, .staged] : [.auto]).map {
       TestDevice(
-        name: profile.identifier, kernel: $0, description: "\(profile.identifier) \(profile.name), \($0.rawValue)")
+        name: profile.identifier, kernel: $0, isOpenCL: profile.isOpenCL,
+        description: "\(profile.identifier) \(profile.name), \($0.rawValue)")
     }
-  }
-
-  private init(name: String, kernel: KernelChoice, description: String) {
-    self.name = name
-    self.kernel = kernel
-    self.description = description
   }
 
   /// The engine of this device, one for all tests: an engine keeps the kernels that it has built.

@@ -53,9 +53,8 @@ struct DecodeTests {
     return calls + [NamedCall("odd rows", odd)] + (choice.vectorWidth < 16 ? [NamedCall("wide", wide)] : [])
   }
 
-  @Test("A grid on every row of the tiles", arguments: TestDevice.all, choices)
+  @Test("A grid on every row of the tiles", arguments: TestDevice.openCL, choices)
   func grid(device: TestDevice, choice: Choice) throws {
-    guard device.kernel == .auto else { return }
     for type in choice.skipped == 0 ? ElementType.storageTypes : [.float32] {
       for named in Self.calls(type, choice) {
         let call = try named.call().inOnePass(true)
@@ -65,9 +64,8 @@ struct DecodeTests {
     }
   }
 
-  @Test("Values that are not finite reach the rows that see them and no others", arguments: TestDevice.all, choices)
+  @Test("Values that are not finite reach the rows that see them and no others", arguments: TestDevice.openCL, choices)
   func nonFinite(device: TestDevice, choice: Choice) throws {
-    guard device.kernel == .auto else { return }
     for keys in [5, 70, 300] {
       var call = try CallShape(heads: 2, queries: 4, keys: keys, D: 32).call().inOnePass(true)
       call.operands = .separate(
@@ -79,9 +77,8 @@ struct DecodeTests {
     }
   }
 
-  @Test("A sequence's bits do not depend on the batch", arguments: TestDevice.all, choices)
+  @Test("A sequence's bits do not depend on the batch", arguments: TestDevice.openCL, choices)
   func batch(device: TestDevice, choice: Choice) throws {
-    guard device.kernel == .auto else { return }
     var call = try CallShape(batch: 3, heads: 4, keyHeads: 2, queries: 1, keys: 600, D: 32).call().inOnePass(true)
     call.keyLengths = [600, 20, 513]
     guard let all = try Self.attention(call, on: device, with: choice)?.output?.floats() else { return }
@@ -102,7 +99,6 @@ struct DecodeTests {
     let engine = try device.engine()
     let problem = try AttentionProblem(call)
     var profile = try #require(engine.devices.first)
-    guard profile.deviceClass != .reference else { return nil }
     profile.deviceClass = choice.deviceClass
     profile.vectorWidth = choice.vectorWidth
     let candidates = KernelTiles.candidates(for: problem, on: profile, kernel: .decode)

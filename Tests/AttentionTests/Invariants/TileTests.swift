@@ -83,7 +83,7 @@ struct TileTests {
     ]
   }
 
-  @Test("A smaller grid on each", arguments: TestDevice.all, tiles)
+  @Test("A smaller grid on each", arguments: TestDevice.openCL, tiles)
   func grid(device: TestDevice, choice: Choice) throws {
     for type in Self.types(choice) {
       for named in Self.calls(type) {
@@ -94,7 +94,7 @@ struct TileTests {
     }
   }
 
-  @Test("Rows that are not finite leave the others alone", arguments: TestDevice.all, tiles)
+  @Test("Rows that are not finite leave the others alone", arguments: TestDevice.openCL, tiles)
   func nonFinite(device: TestDevice, choice: Choice) throws {
     for keys in [5, 8, 20, 70] {
       var call = try CallShape(queries: 9, keys: keys, D: 16).call().inOnePass(choice.tiles.kernel == .fused)

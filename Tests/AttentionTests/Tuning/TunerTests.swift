@@ -9,8 +9,6 @@ import Testing
 @Suite("Tuning on a device")
 struct TunerTests {
   /// Those with kernels to choose from.
-  static let devices = TestDevice.all.filter { $0.kernel == .auto && $0 != .reference }
-
   static func call(_ queries: Int) throws -> AttentionCall {
     try CallShape(heads: 2, keyHeads: 1, queries: queries, keys: queries, D: 16).call().inOnePass(true)
   }
@@ -20,7 +18,7 @@ struct TunerTests {
     return try Tuner(engine, kernel: .auto, call: try call(64), ragged: try call(37), minimumSeconds: 0)
   }
 
-  @Test("Candidates that are right are timed, and a broken one is not", arguments: devices)
+  @Test("Candidates that are right are timed, and a broken one is not", arguments: TestDevice.openCL)
   func broken(device: TestDevice) throws {
     var tuner = try Self.tuner(device)
     let fitting = tuner.neighbours(tuner.start).filter(tuner.fits)
@@ -61,7 +59,7 @@ struct TunerTests {
     }
   }
 
-  @Test("An engine reads a store, and computes right with what it finds", arguments: devices)
+  @Test("An engine reads a store, and computes right with what it finds", arguments: TestDevice.openCL)
   func store(device: TestDevice) throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "tuning-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
