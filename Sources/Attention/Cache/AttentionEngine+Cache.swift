@@ -24,9 +24,9 @@ extension AttentionEngine {
       throw AttentionError.invalid(argument: "cache", found: "blocks of \(bytes) bytes", expected: "less than 2^40")
     }
     let store: any KVBlockStore =
-      switch try home() {
+      switch try roster.home() {
       case .host: HostBlocks(shape, self)
-      case .device(let executor): DeviceBlocks(shape, executor, try profile(of: executor))
+      case .device(let executor): DeviceBlocks(shape, executor, try roster.profile(of: executor))
       }
     return KVCache(
       batch: batch, heads: heads, headDimension: headDimension, valueDimension: valueDimension, options: options,

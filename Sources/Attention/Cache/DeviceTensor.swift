@@ -89,7 +89,7 @@ extension AttentionEngine {
   ///
   /// - Throws: ``AttentionError/openCL(_:)`` where the device has no room for it.
   public func deviceTensor(_ tensor: Tensor) throws -> DeviceTensor {
-    switch try home() {
+    switch try roster.home() {
     case .host:
       let copy = try TensorStorage(byteCount: tensor.byteCount)
       tensor.withUnsafeBytes { copy.bytes.copyMemory(from: $0) }
@@ -106,7 +106,7 @@ extension AttentionEngine {
   ///   ``AttentionError/openCL(_:)`` where the device has no room for it.
   public func deviceTensor(shape: [Int], elementType: ElementType = .float32) throws -> DeviceTensor {
     let bytes = try Tensor.byteCount(shape: shape, elementType: elementType)
-    switch try home() {
+    switch try roster.home() {
     case .host:
       return DeviceTensor(shape: shape, elementType: elementType, memory: .host(try TensorStorage(byteCount: bytes)))
     case .device(let executor):

@@ -65,7 +65,7 @@ extension AttentionEngine {
     _ tensor: Tensor, _ tables: RotaryTables, positions: [[Int]]? = nil, layout: TensorLayout = .bhsd
   ) throws -> Tensor {
     let rotation = try Rotation(tensor.shape, tensor.elementType, tables, positions, layout)
-    switch try home() {
+    switch try roster.home() {
     case .host: return try rotation.rotated(tensor)
     case .device(let executor):
       return try executor.rotate(try executor.buffer(copying: tensor), rotation).tensor()
@@ -77,7 +77,7 @@ extension AttentionEngine {
     _ tensor: DeviceTensor, _ tables: RotaryTables, positions: [[Int]]? = nil, layout: TensorLayout = .bhsd
   ) throws -> DeviceTensor {
     let rotation = try Rotation(tensor.shape, tensor.elementType, tables, positions, layout)
-    switch try home() {
+    switch try roster.home() {
     case .host: return try deviceTensor(try rotation.rotated(try tensor.tensor()))
     case .device(let executor): return try executor.rotate(try executor.operand(.device(tensor)), rotation)
     }

@@ -12,25 +12,10 @@ import Synchronization
 /// An engine keeps compiled kernels and device buffers for later calls: make one and use it often, from any thread.
 /// Calls on one device take turns.
 public final class AttentionEngine: Sendable {
-  /// The devices, in the order in which they are tried (`auto`) or share the heads (named).
-  public let devices: [DeviceProfile]
-
-  private let selection: DeviceSelection
-  private let kernel: KernelChoice
-  private let backends: [Backend]
-  private let programs: ProgramCache
-  private let notice: @Sendable (String) -> Void
-  private let cpu: CPUExecutor
-  private let state: Mutex<State>
-
-  private struct State {
-    var profiles: [DeviceProfile]
-    var executors: [String: OpenCLExecutor] = [:]
-    /// Devices that `auto` has given up.
-    var abandoned: Set<String> = []
-    /// Notices given: each is worth one line.
-    var noticed: Set<String> = []
-  }
+  let kernel: KernelChoice
+  let cpu: CPUExecutor
+  /// Where the work is done.
+  package let roster: DeviceRoster
 
   /// - Parameters:
   ///   - device: The devices to use. Under `.auto`, one that cannot do a call is passed over for the next.
@@ -55,35 +40,17 @@ public final class AttentionEngine: Sendable {
     device: DeviceSelection, kernel: KernelChoice, tuning: TuningStore, programs: ProgramCache, threads: Int? = nil,
     notice: @escaping @Sendable (String) -> Void
   ) throws {
-    self.programs = programs
-    selection = device
     self.kernel = kernel
-    self.notice = notice
     let threads = try Threads(threads)
     cpu = CPUExecutor(threads)
-    backends =
-      switch device {
-      case .named(let names): try names.map(DeviceRegistry.backend(named:)).uniqued()
-      case .auto: try DeviceRegistry.automatic(notice: notice)
-      }
-    devices = backends.map { backend in
-      var profile = backend.profile(threads: threads.count)
-      if case .openCL(let device) = backend {
-        let (table, problem) = tuning.table(of: device.info)
-        profile.tuning = table
-        if let problem { notice(problem) }
-      }
-      return profile
-    }
-    state = Mutex(State(profiles: devices))
+    roster = try DeviceRoster(device, tuning: tuning, programs: programs, threads: threads.count, notice: notice)
   }
 
+  /// The devices, in the order in which they are tried (`auto`) or share the heads (named).
+  public var devices: [DeviceProfile] { roster.profiles }
+
   /// The devices that the next call goes to: all that were named; under `.auto`, the first that has not failed.
-  public var activeDevices: [DeviceProfile] {
-    guard selection == .auto else { return devices }
-    let abandoned = state.withLock { $0.abandoned }
-    return devices.first { !abandoned.contains($0.identifier) }.map { [$0] } ?? []
-  }
+  public var activeDevices: [DeviceProfile] { roster.active }
 
   /// Attention over whole tensors: `softmax(scale · query · keyᵀ + mask) · value`.
   ///
@@ -129,7 +96,7 @@ public final class AttentionEngine: Sendable {
     _ call: AttentionCall, progress: @escaping @Sendable (Double) -> Void = { _ in }
   ) throws -> AttentionResult {
     let problem = try AttentionProblem(call)
-    return try perform(problem) { plan in
+    return try roster.perform(problem, kernel) { plan in
       let results = try ResultBuffers(problem)
       let done = Mutex(0)
       let advance: @Sendable (Int) -> Void = { heads in
@@ -164,124 +131,7 @@ public final class AttentionEngine: Sendable {
 
   /// What ``attention(_:progress:)`` would do with a problem, without doing it.
   public func plan(_ problem: AttentionProblem) throws -> AttentionPlan {
-    try perform(problem) { $0 }
-  }
-
-  /// Times a call on the engine's devices: the plan, its result, and the kernels' seconds for each repetition.
-  package func measure(
-    _ call: AttentionCall, repetitions: Int
-  ) throws -> (plan: AttentionPlan, result: AttentionResult, kernelSeconds: [Double], peakBytes: Int) {
-    try perform(try AttentionProblem(call)) { plan in
-      for part in plan.parts { try self.executor(part.device)?.resetPeak() }
-      let measured = try self.measure(call, following: plan, repetitions: repetitions)
-      let peak = try plan.parts.map { part in
-        if case .cpu(let plan) = part.work { return plan.scratchBytes }
-        return try self.executor(part.device)?.peakBytes ?? 0
-      }.reduce(0, +)
-      return (plan, measured.result, measured.kernelSeconds, peak)
-    }
-  }
-
-  /// The same for a plan that was made elsewhere.
-  package func measure(
-    _ call: AttentionCall, following plan: AttentionPlan, repetitions: Int
-  ) throws -> (result: AttentionResult, kernelSeconds: [Double]) {
-    let problem = try AttentionProblem(call)
-    let results = try ResultBuffers(problem)
-    let seconds = Mutex(Array(repeating: 0.0, count: repetitions))
-    try Self.concurrently(plan.parts) { part in
-      let own: [Double]
-      switch part.work {
-      case .kernels(let kernels):
-        guard let executor = try self.executor(part.device) else { return }
-        own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
-      case .cpu(let plan):
-        own = try Self.times(repetitions) { try self.cpu.run(call, problem, plan, into: results) { _ in } }
-      case .reference:
-        own = Self.times(repetitions) {
-          ReferenceAttention.compute(call, problem, heads: part.heads, into: results)
-        }
-      }
-      // Devices work side by side: the slowest decides.
-      seconds.withLock { $0 = zip($0, own).map(max) }
-    }
-    return (results.result, seconds.withLock { $0 })
-  }
-
-  /// The seconds that each run of `body` takes.
-  private static func times(_ repetitions: Int, _ body: () throws -> Void) rethrows -> [Double] {
-    try (0..<repetitions).map { _ in
-      let start = ContinuousClock.now
-      try body()
-      return (ContinuousClock.now - start) / .seconds(1)
-    }
-  }
-
-  /// What a call costs above its kernels, in seconds for each repetition, with its operands on the device; nil for one
-  /// that is not one block on one OpenCL device.
-  package func callOverhead(_ call: AttentionCall, repetitions: Int) throws -> [Double]? {
-    let problem = try AttentionProblem(call)
-    return try perform(problem) { plan in
-      guard plan.parts.count == 1, let part = plan.parts.first, case .kernels(let kernels) = part.work,
-        kernels.blocks.count == 1, let executor = try self.executor(part.device)
-      else { return nil }
-      return try executor.measureOverhead(
-        call, problem, kernels, into: try ResultBuffers(problem), repetitions: repetitions
-      ) { problem in
-        let again = try AttentionPlan(problem, devices: [part.device], kernel: self.kernel)
-        guard case .kernels(let kernels)? = again.parts.first?.work else { return nil }
-        return kernels
-      }
-    }
-  }
-
-  /// The OpenCL device of a name, among those of the engine; nil for the reference.
-  package func openCLDevice(_ identifier: String) -> Device? {
-    for case .openCL(let device) in backends where device.identifier == identifier { return device }
-    return nil
-  }
-
-  // MARK: Devices
-
-  /// Plans a problem and hands the plan to `body`. Under `auto`, one device after the other is tried.
-  private func perform<Result>(
-    _ problem: AttentionProblem, _ body: (AttentionPlan) throws -> Result
-  ) throws -> Result {
-    guard selection == .auto else { return try replanning(problem, on: Array(devices.indices), body) }
-    for index in devices.indices.dropLast() {
-      let device = devices[index]
-      if state.withLock({ $0.abandoned.contains(device.identifier) }) { continue }
-      do {
-        return try replanning(problem, on: [index], body)
-      } catch {
-        let next = devices[index + 1]
-        giveNotice("\(device.name): \(Self.reason(of: error)); falling back to \(next.name)")
-        // Too little memory is this call's trouble; anything else would happen again.
-        if !Self.isTransient(error) { state.withLock { _ = $0.abandoned.insert(device.identifier) } }
-      }
-    }
-    return try replanning(problem, on: [devices.count - 1], body)
-  }
-
-  /// Plans, and plans again with other tiles while a built kernel turns out too large for its work-groups.
-  private func replanning<Result>(
-    _ problem: AttentionProblem, on indices: [Int], _ body: (AttentionPlan) throws -> Result
-  ) throws -> Result {
-    while true {
-      let profiles = state.withLock { state in indices.map { state.profiles[$0] } }
-      do {
-        return try body(try AttentionPlan(problem, devices: profiles, kernel: kernel))
-      } catch let rejected as TilesRejected {
-        // The planner leaves rejected tiles out and says so when none are left, so this ends.
-        state.withLock { state in
-          for index in indices where state.profiles[index].identifier == rejected.device {
-            state.profiles[index].rejectedTiles.append(rejected.tiles)
-          }
-        }
-      } catch let error as OpenCLError {
-        throw AttentionError.openCL(error)
-      }
-    }
+    try roster.perform(problem, kernel) { $0 }
   }
 
   private func carryOut(
@@ -295,13 +145,13 @@ public final class AttentionEngine: Sendable {
       case .cpu(let plan):
         try self.cpu.run(call, problem, plan, into: results, progress: progress)
       case .kernels(let kernels):
-        try self.executor(part.device)?.run(call, problem, kernels, into: results, progress: progress)
+        try self.roster.executor(part.device)?.run(call, problem, kernels, into: results, progress: progress)
       }
     }
   }
 
   /// Runs `body` for every part at once; the first error is thrown when all are done.
-  private static func concurrently(
+  static func concurrently(
     _ parts: [AttentionPlan.Part], _ body: @Sendable (AttentionPlan.Part) throws -> Void
   ) throws {
     if parts.count == 1 { return try body(parts[0]) }
@@ -314,87 +164,5 @@ public final class AttentionEngine: Sendable {
       }
     }
     if let error = failure.withLock({ $0 }) { throw error }
-  }
-
-  /// The executor of an OpenCL device, made when it is first needed; nil for the others.
-  private func executor(_ profile: DeviceProfile) throws -> OpenCLExecutor? {
-    guard let index = devices.firstIndex(where: { $0.identifier == profile.identifier }),
-      case .openCL(let device) = backends[index]
-    else { return nil }
-    return try state.withLock { state in
-      if let executor = state.executors[profile.identifier] { return executor }
-      let executor = try OpenCLExecutor(device, programs: programs)
-      state.executors[profile.identifier] = executor
-      return executor
-    }
-  }
-
-  /// Where device tensors and caches live: on the first device of those that are used now.
-  package enum Home {
-    case host
-    case device(OpenCLExecutor)
-  }
-
-  package func home() throws -> Home {
-    while let profile = activeDevices.first {
-      do {
-        return try executor(profile).map(Home.device) ?? .host
-      } catch {
-        guard selection == .auto else { throw (error as? OpenCLError).map(AttentionError.openCL) ?? error }
-        giveNotice("\(profile.name): \(Self.reason(of: error)); passing it over")
-        state.withLock { _ = $0.abandoned.insert(profile.identifier) }
-      }
-    }
-    return .host
-  }
-
-  /// What planning knows of an executor's device.
-  func profile(of executor: OpenCLExecutor) throws -> DeviceProfile {
-    guard let profile = devices.first(where: { $0.identifier == executor.device.identifier }) else {
-      throw AttentionError.noDevice(requested: executor.device.identifier, available: devices.map(\.identifier))
-    }
-    return profile
-  }
-
-  private static func isTransient(_ error: any Error) -> Bool {
-    switch error {
-    case AttentionError.openCL(let error): error.isOutOfMemory
-    case AttentionError.cannotRun: true
-    case AttentionError.outOfMemory: true
-    default: false
-    }
-  }
-
-  /// One line of why: a compiler's log is not for notices.
-  private static func reason(of error: any Error) -> Substring {
-    if case AttentionError.cannotRun(_, let reason) = error { return reason[...] }
-    return "\(error)".split(separator: "\n", maxSplits: 1).first ?? "failed"
-  }
-
-  private func giveNotice(_ text: String) {
-    if state.withLock({ $0.noticed.insert(text).inserted }) { notice(text) }
-  }
-}
-
-extension Backend {
-  /// What planning knows of the backend.
-  ///
-  /// - Parameter threads: What the CPU backend works on.
-  package func profile(threads: Int) -> DeviceProfile {
-    switch self {
-    case .openCL(let device): DeviceProfile(device)
-    case .cpu(let set, let identifier): DeviceProfile(set, identifier: identifier, threads: threads)
-    case .reference:
-      DeviceProfile(
-        identifier: identifier, name: "CPU, float64 reference", deviceClass: .reference, computeUnits: threads)
-    }
-  }
-}
-
-extension Array where Element: Hashable {
-  /// The elements without later repetitions.
-  fileprivate func uniqued() -> [Element] {
-    var seen: Set<Element> = []
-    return filter { seen.insert($0).inserted }
   }
 }

@@ -300,7 +300,7 @@ extension AttentionEngine {
   /// What computes where the engine has one OpenCL device and nothing else to divide the work with; nil elsewhere.
   var soleExecutor: OpenCLExecutor? {
     get throws {
-      guard activeDevices.count == 1, case .device(let executor) = try home() else { return nil }
+      guard activeDevices.count == 1, case .device(let executor) = try roster.home() else { return nil }
       return executor
     }
   }

@@ -49,7 +49,7 @@ struct Tune: ParsableCommand {
     let name = device.device ?? DeviceOption.standard
     let named = try DeviceOption.engine(name == "auto" ? "opencl" : name, kernel: kernel.kernel)
     for profile in named.activeDevices {
-      guard let found = named.openCLDevice(profile.identifier) else {
+      guard let found = named.roster.openCLDevice(profile.identifier) else {
         throw Failure(.noDevice, "\(profile.identifier): expected an OpenCL device, \(profile.name) has no tiles")
       }
       guard dryRun || TuningStore.standard.path(of: found.info) != nil else {

@@ -80,7 +80,7 @@ struct TunerTests {
     let table = try plan()
     #expect(!table.tuned)
     let profile = try #require(try engine().devices.first)
-    let info = try #require(try engine().openCLDevice(device.name)).info
+    let info = try #require(try engine().roster.openCLDevice(device.name)).info
     let other = try #require(table.tiles.neighbours(on: profile).first { $0.fit(problem, profile) })
     let row = TuningFile.Row(ProblemClass(problem, try #require(other.family)), other, ratio: 0.9)
     #expect(store.add(row, of: info))

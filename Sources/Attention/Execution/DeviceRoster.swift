@@ -1,0 +1,190 @@
+import OpenCL
+import Synchronization
+
+/// The devices of an engine: what planning knows of them, what carries work out on them, and which one takes over where
+/// `auto` meets one that cannot.
+package final class DeviceRoster: Sendable {
+  /// In the order in which they are tried (`auto`) or share the heads (named).
+  let profiles: [DeviceProfile]
+
+  private let isAutomatic: Bool
+  private let backends: [Backend]
+  private let programs: ProgramCache
+  private let notice: @Sendable (String) -> Void
+  private let state: Mutex<State>
+
+  private struct State {
+    /// With the tiles that turned out not to run.
+    var current: [DeviceProfile]
+    var executors: [String: OpenCLExecutor] = [:]
+    /// Devices that `auto` has given up.
+    var abandoned: Set<String> = []
+    /// Notices given: each is worth one line.
+    var noticed: Set<String> = []
+  }
+
+  /// - Parameter threads: What the CPU backend works on.
+  init(
+    _ selection: DeviceSelection, tuning: TuningStore, programs: ProgramCache, threads: Int,
+    notice: @escaping @Sendable (String) -> Void
+  ) throws {
+    self.programs = programs
+    self.notice = notice
+    isAutomatic = selection == .auto
+    backends =
+      switch selection {
+      case .named(let names): try names.map(DeviceRegistry.backend(named:)).uniqued()
+      case .auto: try DeviceRegistry.automatic(notice: notice)
+      }
+    profiles = backends.map { backend in
+      var profile = backend.profile(threads: threads)
+      if case .openCL(let device) = backend {
+        let (table, problem) = tuning.table(of: device.info)
+        profile.tuning = table
+        if let problem { notice(problem) }
+      }
+      return profile
+    }
+    state = Mutex(State(current: profiles))
+  }
+
+  /// Those that the next call goes to: all that were named; under `auto`, the first that has not failed.
+  var active: [DeviceProfile] {
+    guard isAutomatic else { return profiles }
+    let abandoned = state.withLock { $0.abandoned }
+    return profiles.first { !abandoned.contains($0.identifier) }.map { [$0] } ?? []
+  }
+
+  /// The OpenCL device of a name, among those here; nil for the reference.
+  package func openCLDevice(_ identifier: String) -> Device? {
+    for case .openCL(let device) in backends where device.identifier == identifier { return device }
+    return nil
+  }
+
+  // MARK: Planning
+
+  /// Plans a problem and hands the plan to `body`. Under `auto`, one device after the other is tried.
+  func perform<Result>(
+    _ problem: AttentionProblem, _ kernel: KernelChoice, _ body: (AttentionPlan) throws -> Result
+  ) throws -> Result {
+    guard isAutomatic else { return try replanning(problem, kernel, on: Array(profiles.indices), body) }
+    for index in profiles.indices.dropLast() {
+      let device = profiles[index]
+      if state.withLock({ $0.abandoned.contains(device.identifier) }) { continue }
+      do {
+        return try replanning(problem, kernel, on: [index], body)
+      } catch {
+        let next = profiles[index + 1]
+        giveNotice("\(device.name): \(Self.reason(of: error)); falling back to \(next.name)")
+        // Too little memory is this call's trouble; anything else would happen again.
+        if !Self.isTransient(error) { state.withLock { _ = $0.abandoned.insert(device.identifier) } }
+      }
+    }
+    return try replanning(problem, kernel, on: [profiles.count - 1], body)
+  }
+
+  /// Plans, and plans again with other tiles while a built kernel turns out too large for its work-groups.
+  private func replanning<Result>(
+    _ problem: AttentionProblem, _ kernel: KernelChoice, on indices: [Int], _ body: (AttentionPlan) throws -> Result
+  ) throws -> Result {
+    while true {
+      let profiles = state.withLock { state in indices.map { state.current[$0] } }
+      do {
+        return try body(try AttentionPlan(problem, devices: profiles, kernel: kernel))
+      } catch let rejected as TilesRejected {
+        // The planner leaves rejected tiles out and says so when none are left, so this ends.
+        state.withLock { state in
+          for index in indices where state.current[index].identifier == rejected.device {
+            state.current[index].rejectedTiles.append(rejected.tiles)
+          }
+        }
+      } catch let error as OpenCLError {
+        throw AttentionError.openCL(error)
+      }
+    }
+  }
+
+  // MARK: Executors
+
+  /// The executor of an OpenCL device, made when it is first needed; nil for the others.
+  func executor(_ profile: DeviceProfile) throws -> OpenCLExecutor? {
+    guard let index = profiles.firstIndex(where: { $0.identifier == profile.identifier }),
+      case .openCL(let device) = backends[index]
+    else { return nil }
+    return try state.withLock { state in
+      if let executor = state.executors[profile.identifier] { return executor }
+      let executor = try OpenCLExecutor(device, programs: programs)
+      state.executors[profile.identifier] = executor
+      return executor
+    }
+  }
+
+  /// Where device tensors and caches live: on the first device of those that are used now.
+  package enum Home {
+    case host
+    case device(OpenCLExecutor)
+  }
+
+  package func home() throws -> Home {
+    while let profile = active.first {
+      do {
+        return try executor(profile).map(Home.device) ?? .host
+      } catch {
+        guard isAutomatic else { throw (error as? OpenCLError).map(AttentionError.openCL) ?? error }
+        giveNotice("\(profile.name): \(Self.reason(of: error)); passing it over")
+        state.withLock { _ = $0.abandoned.insert(profile.identifier) }
+      }
+    }
+    return .host
+  }
+
+  /// What planning knows of an executor's device.
+  func profile(of executor: OpenCLExecutor) throws -> DeviceProfile {
+    guard let profile = profiles.first(where: { $0.identifier == executor.device.identifier }) else {
+      throw AttentionError.noDevice(requested: executor.device.identifier, available: profiles.map(\.identifier))
+    }
+    return profile
+  }
+
+  private static func isTransient(_ error: any Error) -> Bool {
+    switch error {
+    case AttentionError.openCL(let error): error.isOutOfMemory
+    case AttentionError.cannotRun: true
+    case AttentionError.outOfMemory: true
+    default: false
+    }
+  }
+
+  /// One line of why: a compiler's log is not for notices.
+  private static func reason(of error: any Error) -> Substring {
+    if case AttentionError.cannotRun(_, let reason) = error { return reason[...] }
+    return "\(error)".split(separator: "\n", maxSplits: 1).first ?? "failed"
+  }
+
+  private func giveNotice(_ text: String) {
+    if state.withLock({ $0.noticed.insert(text).inserted }) { notice(text) }
+  }
+}
+
+extension Backend {
+  /// What planning knows of the backend.
+  ///
+  /// - Parameter threads: What the CPU backend works on.
+  package func profile(threads: Int) -> DeviceProfile {
+    switch self {
+    case .openCL(let device): DeviceProfile(device)
+    case .cpu(let set, let identifier): DeviceProfile(set, identifier: identifier, threads: threads)
+    case .reference:
+      DeviceProfile(
+        identifier: identifier, name: "CPU, float64 reference", deviceClass: .reference, computeUnits: threads)
+    }
+  }
+}
+
+extension Array where Element: Hashable {
+  /// The elements without later repetitions.
+  fileprivate func uniqued() -> [Element] {
+    var seen: Set<Element> = []
+    return filter { seen.insert($0).inserted }
+  }
+}
