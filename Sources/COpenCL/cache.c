@@ -63,14 +63,11 @@ static void make_directories(char *path) {
   (void)mkdir(path, 0700);
 }
 
-/// Whether a file or directory can be written by this user alone.
-static bool is_own(const struct stat *facts) {
+bool attention_cache_is_own(const struct stat *facts) {
   return facts->st_uid == geteuid() && (facts->st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-/// A descriptor of the directory if it is a real one that only this user can write, else -1; errno is ENOENT where there
-/// is none at all.
-static int open_directory(const char *directory, bool create) {
+int attention_cache_open_directory(const char *directory, bool create) {
   char path[PATH_MAX];
   size_t length = strlen(directory);
   if (length == 0 || length >= sizeof path) {
@@ -85,7 +82,7 @@ static int open_directory(const char *directory, bool create) {
   int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return -1;
   struct stat facts;
-  if (fstat(descriptor, &facts) != 0 || !S_ISDIR(facts.st_mode) || !is_own(&facts)) {
+  if (fstat(descriptor, &facts) != 0 || !S_ISDIR(facts.st_mode) || !attention_cache_is_own(&facts)) {
     close(descriptor);
     errno = EACCES;
     return -1;
@@ -95,7 +92,7 @@ static int open_directory(const char *directory, bool create) {
 
 /// A descriptor of a file to be read, or -1; errno is ENOENT where there is none.
 static int open_file(const char *directory, const char *name) {
-  int parent = open_directory(directory, false);
+  int parent = attention_cache_open_directory(directory, false);
   if (parent < 0) return -1;
   // O_NONBLOCK: opening a pipe that somebody put there must not hang.
   int descriptor = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -148,7 +145,7 @@ static bool write_all(int descriptor, const unsigned char *bytes, size_t length)
 /// The payload of an open file, or NULL if anything about the file is off.
 static unsigned char *read_payload(int descriptor, size_t *length) {
   struct stat facts;
-  if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode) || !is_own(&facts)) return NULL;
+  if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode) || !attention_cache_is_own(&facts)) return NULL;
   if (facts.st_size <= HEADER_SIZE || (uintmax_t)facts.st_size - HEADER_SIZE > largest_payload) return NULL;
 
   size_t payload_length = (size_t)facts.st_size - HEADER_SIZE;
@@ -173,6 +170,8 @@ unsigned char *attention_cache_read(const char *directory, const unsigned char k
   int descriptor = open_file(directory, name);
   if (descriptor < 0) return NULL;
   unsigned char *payload = read_payload(descriptor, length);
+  // Now is when it was last of use: the trimming goes by that.
+  if (payload != NULL) (void)futimens(descriptor, NULL);
   close(descriptor);
   return payload;
 }
@@ -190,7 +189,7 @@ unsigned char *attention_cache_read_text(const char *directory, const char *name
   unsigned char *text = NULL;
   if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
     *reason = "it is no regular file";
-  } else if (!is_own(&facts)) {
+  } else if (!attention_cache_is_own(&facts)) {
     *reason = "others may write it";
   } else if ((uintmax_t)facts.st_size > largest_text) {
     *reason = "it is longer than 1 MiB";
@@ -227,7 +226,7 @@ static int create_temporary(int parent, char *name, size_t size) {
 /// Makes the file `name` of a header and a payload: whole under its name, or not at all.
 static bool write_file(const char *directory, const char *name, const unsigned char *header, size_t header_size,
                        const unsigned char *payload, size_t length) {
-  int parent = open_directory(directory, true);
+  int parent = attention_cache_open_directory(directory, true);
   if (parent < 0) return false;
   char temporary[64];
   int descriptor = create_temporary(parent, temporary, sizeof temporary);
@@ -252,7 +251,9 @@ bool attention_cache_write(const char *directory, const unsigned char key[32], c
   file_name(key, name);
   unsigned char header[HEADER_SIZE];
   make_header(header, payload, length);
-  return write_file(directory, name, header, sizeof header, payload, length);
+  if (!write_file(directory, name, header, sizeof header, payload, length)) return false;
+  attention_cache_trim(directory, ATTENTION_CACHE_MOST);
+  return true;
 }
 
 bool attention_cache_write_text(const char *directory, const char *name, const unsigned char *text, size_t length) {

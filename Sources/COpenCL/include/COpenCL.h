@@ -52,6 +52,10 @@ size_t attention_cache_path(const char *setting, const char *xdg, const char *ho
 /// `attention_cache_path` of this process's environment.
 size_t attention_cache_directory(char *buffer, size_t size);
 
+/// Removes programs from the cache's directory, those that were longest of no use first, until all together take `most` bytes,
+/// and what writers that died left behind. Files of other names, texts among them, stay. (trim.c)
+void attention_cache_trim(const char *directory, uint64_t most);
+
 // MARK: Texts in the cache (cache.c)
 
 /// The text kept under a file name in the cache's directory, to be given to attention_cache_text_free(); NULL if there is
