@@ -1,55 +1,61 @@
 // Pieces of decode.cl on a CPU: a work-item, alone in its work-group, walks the keys of its piece, a tile at a time:
 //
 //   for each tile of keys that some row sees:
-//     S = Q·Kᵀ             four keys at a time, ROWS rows of queries
+//     S = Q·Kᵀ                                        KEYS keys at a time, ROWS rows of queries in registers
 //     S = modifiers(S), m', P = exp(S − m'), l'       row by row (online_softmax.cl)
-//     O = O · exp(m − m') + P·V                       four keys at a time, ROWS rows
+//     O = O · exp(m − m') + P·V                       VALUE_KEYS keys at a time, ROWS rows × COLUMNS vectors in registers
 //
-// Four keys stay in the first-level cache while all rows meet them. Float32 rows of whole vectors are used where they
-// lie, all others are unpacked to float32 first, once for all rows.
+// Memory must not rest while a tile is computed, nor the other way round. So each row is asked for one phase ahead, as its
+// place in a constant stream: the tile's values while its keys are multiplied, the next tile's keys while its values are
+// weighed.
+//
+//   memory     V of tile 0     K of tile 1     V of tile 1     K of tile 2     …
+//   compute    Q·K of tile 0   P·V of tile 0   Q·K of tile 1   P·V of tile 1   …
+//
+// Rows are converted to float32 in registers; with UNPACK in memory, once for all rows of queries, which is better where
+// these are many blocks of ROWS.
 
 #ifndef ROWS
 #define ROWS 2
 #endif
 #ifndef TILE_KEYS
-#define TILE_KEYS 64
+#define TILE_KEYS 32
 #endif
 
 #define VECTOR SCORE_WIDTH
+// What 16 registers hold beside ROWS sums each, or 32 where vectors are of 16.
+#define KEYS (ROWS < 4 || VECTOR == 16 ? 4 : 2)
+#define COLUMNS ((VECTOR == 16 ? 16 : 8) / (ROWS == 3 ? 4 : ROWS))
+#define VALUE_KEYS 8
+#define CACHE_LINE 64
 #define PADDED(length, multiple) (((length) + (multiple)-1) / (multiple) * (multiple))
 #define KEY_FLOATS PADDED(KEY_WIDTH, VECTOR)
 #define VALUE_FLOATS PADDED(VALUE_WIDTH, VECTOR)
 
 typedef WIDE(float) vector_t;
 
+#define INLINE static inline __attribute__((always_inline))
+
 #define ALONE __attribute__((reqd_work_group_size(1, 1, 1))) __attribute__((vec_type_hint(vector_t)))
 
 // MARK: Rows
 
-#if ROW_STORAGE == 0 && KEY_WIDTH % VECTOR == 0
-typedef __global const float *key_row_t;
-#else
+// Rows as the products read them.
+#if KEY_WIDTH % VECTOR || ROW_STORAGE >= 3 || (ROW_STORAGE != 0 && defined(UNPACK))
 #define UNPACK_KEYS
 typedef const float *key_row_t;
-#endif
-#if ROW_STORAGE == 0 && VALUE_WIDTH % VECTOR == 0
-typedef __global const float *value_row_t;
+#define KEY_ELEMENTS(row, d) WIDE(vload)(0, (row) + (d))
 #else
+typedef __global const uchar *key_row_t;
+#define KEY_ELEMENTS(row, d) row_elements(row, d)
+#endif
+#if VALUE_WIDTH % VECTOR || ROW_STORAGE >= 3 || (ROW_STORAGE != 0 && defined(UNPACK))
 #define UNPACK_VALUES
 typedef const float *value_row_t;
-#endif
-
-#if ROW_STORAGE == 1
-// Every finite float16 is, as the same bits of a float32 moved up, 2^112 times too small; infinities and NaN need all
-// bits of the exponent.
-static vector_t floats_from_halves(WIDE(ushort) halves) {
-  const WIDE(uint) bits = WIDE(convert_uint)(halves);
-  const WIDE(uint) magnitude = (bits & 0x7fffu) << 13;
-  const WIDE(uint) sign = (bits & 0x8000u) << 16;
-  const vector_t scaled = WIDE(as_float)(magnitude) * 5.192296858534828e33f;
-  const WIDE(uint) special = magnitude >= 0x0f800000u ? (WIDE(uint))0x7f800000u : (WIDE(uint))0u;
-  return WIDE(as_float)(WIDE(as_uint)(scaled) | sign | special);
-}
+#define VALUE_ELEMENTS(row, d) WIDE(vload)(0, (row) + (d))
+#else
+typedef __global const uchar *value_row_t;
+#define VALUE_ELEMENTS(row, d) row_elements(row, d)
 #endif
 
 #if ROW_STORAGE <= 2
@@ -58,25 +64,31 @@ static vector_t row_elements(__global const uchar *row, int d) {
 #if ROW_STORAGE == 0
   return WIDE(vload)(0, (__global const float *)row + d);
 #elif ROW_STORAGE == 1
-  return floats_from_halves(WIDE(vload)(0, (__global const ushort *)row + d));
+  return WIDE(vload_half)(0, (__global const half *)row + d);
 #else
   return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, (__global const ushort *)row + d)) << 16);
 #endif
 }
 
 // The first `count` elements of a row, then zeros to a whole vector.
-static void unpack_row(float *to, __global const uchar *row, int count, int stored) {
+static void unpack_row(float *to, __global const uchar *row, const int count, const int stored) {
   int d = 0;
   for (; d + VECTOR <= count; d += VECTOR) WIDE(vstore)(row_elements(row, d), 0, to + d);
   for (; d < count; d++) to[d] = row_element(row, d, stored);
   for (; d % VECTOR != 0; d++) to[d] = 0.0f;
 }
 #else
+// (PoCL converts several halves with one instruction, and a lone one step by step.)
+static float scale_of(__global const half *scales, int block) {
+  const ushort4 four = ((__global const ushort *)scales)[block];
+  return vload_half4(0, (const half *)&four).x;
+}
+
 // The same; 32 elements have one scale, whose conversion would otherwise take as long as theirs.
-static void unpack_row(float *to, __global const uchar *row, int count, int stored) {
+static void unpack_row(float *to, __global const uchar *row, const int count, const int stored) {
   __global const half *scales = (__global const half *)(row + (ROW_STORAGE == 3 ? stored : stored / 2));
   for (int block = 0; block < count / 32; block++, to += 32) {
-    const float scale = vload_half(block, scales);
+    const float scale = scale_of(scales, block);
 #if ROW_STORAGE == 3
 #pragma unroll
     for (int d = 0; d < 32; d += VECTOR)
@@ -96,6 +108,18 @@ static void unpack_row(float *to, __global const uchar *row, int count, int stor
 }
 #endif
 
+// MARK: Prefetching
+
+// PoCL's prefetch does nothing, but its compiler is clang.
+#if defined(POCL_DEVICE_ADDRESS_BITS) && defined(__has_builtin)
+#if __has_builtin(__builtin_prefetch)
+#define FETCH_LINE(at) __builtin_prefetch((const void *)(uintptr_t)(at), 0, 3)
+#endif
+#endif
+#ifndef FETCH_LINE
+#define FETCH_LINE(at) prefetch(at, CACHE_LINE)
+#endif
+
 // MARK: Products
 
 static float4 sums_of_four(vector_t a, vector_t b, vector_t c, vector_t d) {
@@ -112,49 +136,87 @@ static float4 sums_of_four(vector_t a, vector_t b, vector_t c, vector_t d) {
   return (float4)(left.xz, right.xz) + (float4)(left.yw, right.yw);
 }
 
-// scores[r][0 … 3] = query[r] · key[0 … 3]
-static void score_four(__local float *scores, __local const float *query, const key_row_t key[4]) {
-  vector_t c[ROWS][4];
+// scores[r][0 … KEYS − 1] = query[r] · key[0 … KEYS − 1]
+INLINE void score_keys(__local float *scores, __local const float *query, const key_row_t *key) {
+  vector_t c[ROWS][KEYS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
 #pragma unroll
-    for (int e = 0; e < 4; e++) c[r][e] = 0.0f;
+    for (int e = 0; e < KEYS; e++) c[r][e] = 0.0f;
+#pragma unroll 16
   for (int d = 0; d < KEY_FLOATS; d += VECTOR) {
-    vector_t k[4];
+    vector_t k[KEYS];
 #pragma unroll
-    for (int e = 0; e < 4; e++) k[e] = WIDE(vload)(0, key[e] + d);
+    for (int e = 0; e < KEYS; e++) k[e] = KEY_ELEMENTS(key[e], d);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
       const vector_t q = *(__local const vector_t *)(query + r * KEY_FLOATS + d);
 #pragma unroll
-      for (int e = 0; e < 4; e++) c[r][e] = fma(q, k[e], c[r][e]);
+      for (int e = 0; e < KEYS; e++) c[r][e] = fma(q, k[e], c[r][e]);
     }
   }
+#if KEYS == 4
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
     vstore4(sums_of_four(c[r][0], c[r][1], c[r][2], c[r][3]), 0, scores + r * TILE_KEYS);
+#else
+#pragma unroll
+  for (int r = 0; r < ROWS; r += 2) {
+    const float4 sums = sums_of_four(c[r][0], c[r][1], c[r + 1][0], c[r + 1][1]);
+    vstore2(sums.lo, 0, scores + r * TILE_KEYS);
+    vstore2(sums.hi, 0, scores + (r + 1) * TILE_KEYS);
+  }
+#endif
 }
 
-// output[r] += Σ_e weights[r][e] · value[e] over `count` keys, at most four.
-static void weigh(__local float *output, __local const float *weights, const value_row_t value[4], const int count) {
-  vector_t p[ROWS][4];
+// output[r][…] += Σ_j weights[r][j] · value[j][…] over `keys` keys, for the `columns` vectors from element d on. Meanwhile
+// the `rows` rows at `ahead` are asked for, a line with each key, for memory likes them in order.
+INLINE void weigh(__local float *output, __local const float *weights, const value_row_t *value, const int keys, int d,
+                  const int columns, __global const uchar *const *ahead, const int rows) {
+  vector_t o[ROWS][COLUMNS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
 #pragma unroll
-    for (int e = 0; e < count; e++) p[r][e] = weights[r * TILE_KEYS + e];
-  for (int d = 0; d < VALUE_FLOATS; d += VECTOR) {
-    vector_t v[4];
+    for (int n = 0; n < columns; n++)
+      o[r][n] = *(__local const vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR);
 #pragma unroll
-    for (int e = 0; e < count; e++) v[e] = WIDE(vload)(0, value[e] + d);
+  for (int j = 0; j < keys; j++) {
+#pragma unroll
+    for (int a = 0; a < rows; a++)
+#pragma unroll
+      for (int byte = j * CACHE_LINE; byte < ROW_BYTES(KEY_WIDTH); byte += keys * CACHE_LINE)
+        FETCH_LINE(ahead[a] + byte);
+    vector_t v[COLUMNS];
+#pragma unroll
+    for (int n = 0; n < columns; n++) v[n] = VALUE_ELEMENTS(value[j], d + n * VECTOR);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-      __local vector_t *to = (__local vector_t *)(output + r * VALUE_FLOATS + d);
-      vector_t o = *to;
+      const vector_t p = weights[r * TILE_KEYS + j];
 #pragma unroll
-      for (int e = 0; e < count; e++) o = fma(p[r][e], v[e], o);
-      *to = o;
+      for (int n = 0; n < columns; n++) o[r][n] = fma(p, v[n], o[r][n]);
     }
   }
+#pragma unroll
+  for (int r = 0; r < ROWS; r++)
+#pragma unroll
+    for (int n = 0; n < columns; n++)
+      *(__local vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR) = o[r][n];
+}
+
+// All columns, and VALUE_KEYS rows asked for: so many with each of the first steps that they suffice for all.
+INLINE void weigh_columns(__local float *output, __local const float *weights, const value_row_t *value, const int keys,
+                          __global const uchar *const *ahead) {
+  enum {
+    STEP = COLUMNS * VECTOR,
+    STEPS = VALUE_FLOATS / STEP,
+    AHEAD = (VALUE_KEYS + STEPS - 1) / (STEPS < 1 ? 1 : STEPS),
+    ASKING = (VALUE_KEYS + AHEAD - 1) / AHEAD
+  };
+  int d = 0;
+  for (; d + STEP <= VALUE_FLOATS && d < ASKING * STEP; d += STEP, ahead += AHEAD)
+    weigh(output, weights, value, keys, d, COLUMNS, ahead, AHEAD);
+  for (; d + STEP <= VALUE_FLOATS; d += STEP) weigh(output, weights, value, keys, d, COLUMNS, ahead, 0);
+  for (; d < VALUE_FLOATS; d += VECTOR) weigh(output, weights, value, keys, d, 1, ahead, 0);
 }
 
 // MARK: The piece
@@ -218,7 +280,7 @@ static void soften(Rows t, const Modifiers m, const Head head, int r, int i, int
 }
 
 // Whether all values of a tile are finite.
-static bool all_finite(const __global uchar *rows[TILE_KEYS], int keys) {
+static bool all_finite(__global const uchar *const *rows, int keys) {
   WIDE(int) finite = -1;
   for (int k = 0; k < keys; k++) {
     float row[VALUE_FLOATS];
@@ -231,12 +293,39 @@ static bool all_finite(const __global uchar *rows[TILE_KEYS], int keys) {
 // The values of a tile some of which are not finite, where 0 · V is not 0 and visibility decides. Rare, so small rather
 // than fast.
 static void weigh_visible(Rows t, const Modifiers m, const Head head, int r, int i, int j0, int keys,
-                          const __global uchar *rows[TILE_KEYS]) {
+                          __global const uchar *const *rows) {
   for (int k = 0; k < keys; k++) {
     if (!is_visible(m, head, i, j0 + k)) continue;
     for (int n = 0; n < VALUE_WIDTH; n++)
       t.output[r * VALUE_FLOATS + n] += t.weight[r * TILE_KEYS + k] * row_element(rows[k], n, VALUE_STORED);
   }
+}
+
+// Where the keys and values of a tile are; after the last, the last again, so that whole groups of keys can be read and
+// asked for.
+typedef struct {
+  __global const uchar *key[TILE_KEYS + VALUE_KEYS];
+  __global const uchar *value[TILE_KEYS];
+} Tile;
+
+// The next `keys` keys of a walk, at least one.
+static void locate(Tile *tile, Walk *walk, int keys, const Head head, __global const uchar *const *key_sources,
+                   __global const uchar *const *value_sources) {
+  for (int k = 0; k < keys;) {
+    const int end = min((long)keys, k + (long)places_left(walk));
+    const long row = next_row(walk);
+    walk->place += end - k - 1;
+    __global const uchar *key = key_sources[source_of(row)] + (head.key + place_of(row)) * ROW_BYTES(KEY_WIDTH);
+    __global const uchar *value = value_sources[source_of(row)] + (head.value + place_of(row)) * ROW_BYTES(VALUE_STORED);
+    for (; k < end; k++) {
+      tile->key[k] = key;
+      tile->value[k] = value;
+      key += (long)walk->row_step * ROW_BYTES(KEY_WIDTH);
+      value += (long)walk->row_step * ROW_BYTES(VALUE_STORED);
+    }
+  }
+  for (int k = keys; k < TILE_KEYS + VALUE_KEYS; k++) tile->key[k] = tile->key[keys - 1];
+  for (int k = keys; k < TILE_KEYS; k++) tile->value[k] = tile->value[keys - 1];
 }
 
 __kernel ALONE void decode_cpu(
@@ -288,14 +377,15 @@ __kernel ALONE void decode_cpu(
   const Head first = heads[piece.head];
   Walk walk = {(__global const long *)(work + table_at) + piece.table, block_rows, row_step, piece.place};
 
-  for (int j0 = piece.begin; j0 < piece.end; j0 += TILE_KEYS) {
-    const int keys = min(TILE_KEYS, piece.end - j0);
-    __global const uchar *key_rows[TILE_KEYS];
-    __global const uchar *value_rows[TILE_KEYS];
-    for (int k = 0; k < keys; k++) {
-      const long row = next_row(&walk);
-      key_rows[k] = key_sources[source_of(row)] + (first.key + place_of(row)) * ROW_BYTES(KEY_WIDTH);
-      value_rows[k] = value_sources[source_of(row)] + (first.value + place_of(row)) * ROW_BYTES(VALUE_STORED);
+  Tile tiles[2];
+  if (piece.begin < piece.end)
+    locate(tiles, &walk, min(TILE_KEYS, piece.end - piece.begin), first, key_sources, value_sources);
+  for (int j0 = piece.begin, at = 0; j0 < piece.end; j0 += TILE_KEYS, at = 1 - at) {
+    const int keys = min(TILE_KEYS, piece.end - j0), next_keys = min(TILE_KEYS, piece.end - j0 - keys);
+    const Tile *const tile = tiles + at, *next = tile;
+    if (next_keys > 0) {
+      locate(tiles + 1 - at, &walk, next_keys, first, key_sources, value_sources);
+      next = tiles + 1 - at;
     }
     bool hidden = true, open = true;
     for (int r = 0; r < piece.rows; r++) {
@@ -310,22 +400,23 @@ __kernel ALONE void decode_cpu(
     }
     if (hidden) continue;
 
-    for (int k = 0; k < keys; k += 4) {
-      key_row_t four[4];
+    for (int k = 0; k < keys; k += KEYS) {
+#pragma unroll
+      for (int e = 0; e < KEYS; e++)
+#pragma unroll
+        for (int byte = 0; byte < ROW_BYTES(VALUE_WIDTH); byte += CACHE_LINE) FETCH_LINE(tile->value[k + e] + byte);
 #ifdef UNPACK_KEYS
-      float unpacked[4][KEY_FLOATS];
-#endif
-      for (int e = 0; e < 4; e++) {
-        __global const uchar *row = key_rows[min(k + e, keys - 1)];
-#ifdef UNPACK_KEYS
-        unpack_row(unpacked[e], row, KEY_WIDTH, KEY_WIDTH);
-        four[e] = unpacked[e];
-#else
-        four[e] = (__global const float *)row;
-#endif
+      key_row_t rows[KEYS];
+      float unpacked[KEYS][KEY_FLOATS];
+      for (int e = 0; e < KEYS; e++) {
+        unpack_row(unpacked[e], tile->key[k + e], KEY_WIDTH, KEY_WIDTH);
+        rows[e] = unpacked[e];
       }
+#else
+      const key_row_t *rows = tile->key + k;
+#endif
       for (int b = 0; b < blocks; b++)
-        score_four(t.weight + b * ROWS * TILE_KEYS + k, t.query + b * ROWS * KEY_FLOATS, four);
+        score_keys(t.weight + b * ROWS * TILE_KEYS + k, t.query + b * ROWS * KEY_FLOATS, rows);
     }
 
     for (int r = 0; r < piece.rows; r++) {
@@ -338,28 +429,26 @@ __kernel ALONE void decode_cpu(
       soften(t, m, head, r, i, j0, keys, unmodified && t.visibility[r] == TILE_OPEN);
     }
 
-    if (open || all_finite(value_rows, keys)) {
-      for (int k = 0; k < keys; k += 4) {
-        const int count = min(4, keys - k);
-        value_row_t four[4];
+    if (open || all_finite(tile->value, keys)) {
+      for (int k = 0; k < keys; k += VALUE_KEYS) {
+        const int count = min(VALUE_KEYS, keys - k);
 #ifdef UNPACK_VALUES
-        float unpacked[4][VALUE_FLOATS];
-#endif
+        value_row_t rows[VALUE_KEYS];
+        float unpacked[VALUE_KEYS][VALUE_FLOATS];
         for (int e = 0; e < count; e++) {
-#ifdef UNPACK_VALUES
-          unpack_row(unpacked[e], value_rows[k + e], VALUE_WIDTH, VALUE_STORED);
-          four[e] = unpacked[e];
-#else
-          four[e] = (__global const float *)value_rows[k + e];
-#endif
+          unpack_row(unpacked[e], tile->value[k + e], VALUE_WIDTH, VALUE_STORED);
+          rows[e] = unpacked[e];
         }
+#else
+        const value_row_t *rows = tile->value + k;
+#endif
         for (int b = 0; b < blocks; b++) {
           __local float *to = t.output + b * ROWS * VALUE_FLOATS;
           __local const float *weights = t.weight + b * ROWS * TILE_KEYS + k;
-          if (count == 4) {
-            weigh(to, weights, four, 4);
+          if (count == VALUE_KEYS) {
+            weigh_columns(to, weights, rows, VALUE_KEYS, next->key + k);
           } else {
-            for (int e = 0; e < count; e++) weigh(to, weights + e, four + e, 1);
+            for (int e = 0; e < count; e++) weigh_columns(to, weights + e, rows + e, 1, next->key + k);
           }
         }
       }
@@ -367,7 +456,7 @@ __kernel ALONE void decode_cpu(
       for (int r = 0; r < piece.rows; r++) {
         const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
         const int i = first_query + (piece.first_row + r) % queries;
-        if (t.visibility[r] != TILE_HIDDEN) weigh_visible(t, m, head, r, i, j0, keys, value_rows);
+        if (t.visibility[r] != TILE_HIDDEN) weigh_visible(t, m, head, r, i, j0, keys, tile->value);
       }
     }
   }

@@ -62,6 +62,11 @@ typedef struct {
   int place;
 } Walk;
 
+// The rows of so many next keys stand at equal distances.
+SHARED int places_left(const Walk *walk) {
+  return walk->place == walk->block_rows ? walk->block_rows : walk->block_rows - walk->place;
+}
+
 // The row of the next key, with its buffer in the upper bits.
 SHARED long next_row(Walk *walk) {
   if (walk->place == walk->block_rows) {

@@ -198,7 +198,9 @@ final class DeviceBlocks: KVBlockStore {
       let index = Self.index(of: block, in: parts)
       return Int64(index) << 48 | Int64(row(of: block, in: parts[index]))
     }
-    let cuts = DecodeCuts(query.sequences, table: table, blockRows: shape.blockLength, kernels.key.tiles)
+    let cuts = DecodeCuts(
+      query.sequences, table: table, blockRows: shape.blockLength,
+      DecodeSplit(keyValueHeads: problem.keyValueHeads, on: profile))
     var work = DecodeWork()
     for g in 0..<problem.keyValueHeads {
       work.add(

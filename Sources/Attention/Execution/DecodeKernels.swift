@@ -80,7 +80,7 @@ extension DecodeKernels.Key {
     ]
     return KernelProgram(
       kernels: [kernelName], sources: tiles.isCPU ? DecodeCPUProgram.sources : DecodeGPUProgram.sources,
-      options: options + (aligned ? ["-DALIGNED"] : []))
+      options: options + (aligned ? ["-DALIGNED"] : []) + (tiles.unpacks ? ["-DUNPACK"] : []))
   }
 
   /// The kernel that merges pieces: whatever the dimensions and tiles, so that it is built seldom.

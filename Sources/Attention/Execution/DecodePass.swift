@@ -7,6 +7,7 @@ final class DecodeCall: CallKernels {
   fileprivate let mask: MaskRows
   fileprivate let pool: BufferPool
   fileprivate let keysInPlace: Bool
+  fileprivate let split: DecodeSplit
 
   fileprivate var partial: Buffer { scratch[1] }
   fileprivate var ends: Buffer { scratch[2] }
@@ -15,9 +16,11 @@ final class DecodeCall: CallKernels {
     self.kernels = kernels
     self.pool = pool
     keysInPlace = plan.keysInPlace
+    let split = plan.split
+    self.split = split
     let rows = plan.blocks.map { block in
       let pieces = block.heads.map { head in
-        kernels.key.tiles.pieces(keyLength: problem.sequences[head / problem.queryHeads].keyLength)
+        split.pieces(keyLength: problem.sequences[head / problem.queryHeads].keyLength)
       }
       return pieces.reduce(0, +) * block.sliceRows
     }
@@ -52,7 +55,7 @@ private struct DecodePass: BlockPass {
     var (buffers, slices, staging): ([Buffer], [Slice], [TensorStorage]) = ([], [], [])
     do {
       for queries in contents.block.slices {
-        let work = layout.work(queries, shared.kernels)
+        let work = layout.work(queries, shared)
         let tables = DecodeTables(heads: layout.heads.count, table: layout.table.count, work)
         let buffer = try shared.pool.take(tables.byteCount)[0]
         buffers.append(buffer)
@@ -156,7 +159,7 @@ private struct DecodeLayout {
   }
 
   /// The work of some queries of every head.
-  func work(_ queries: Range<Int>, _ kernels: DecodeKernels) -> DecodeWork {
+  func work(_ queries: Range<Int>, _ shared: DecodeCall) -> DecodeWork {
     var work = DecodeWork()
     for entry in sequences {
       let own = queries.clamped(to: 0..<entry.sequence.queryLength)
@@ -164,8 +167,8 @@ private struct DecodeLayout {
         segments: entry.segments, visible: own.isEmpty ? 0..<0 : entry.sequence.visibleKeys(queries: own),
         keyLength: entry.sequence.keyLength)
       work.add(
-        DecodeCuts([sequence], table: table, blockRows: blockRows, kernels.key.tiles), head: entry.head,
-        heads: entry.heads, queries: queries.count, rowsOfPiece: kernels.rowsOfPiece)
+        DecodeCuts([sequence], table: table, blockRows: blockRows, shared.split), head: entry.head,
+        heads: entry.heads, queries: queries.count, rowsOfPiece: shared.kernels.rowsOfPiece)
     }
     return work
   }

@@ -70,6 +70,8 @@ public struct DevicePlan: Sendable, Equatable {
   public let aligned: Bool
   /// Whether keys and values are read where the caller has them, and not brought to the device.
   public let keysInPlace: Bool
+  /// How decode kernels cut keys into pieces.
+  let split: DecodeSplit
   public let blocks: [Block]
 
   /// Blocks that are under way together: two, so that transfers overlap, where the device's memory holds them.

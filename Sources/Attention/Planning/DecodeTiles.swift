@@ -10,6 +10,8 @@ public struct DecodeTiles: Sendable, Hashable {
   public let rows: Int
   /// Keys of a tile.
   public let tileKeys: Int
+  /// Whether rows that are not float32 are unpacked in memory, once for all rows of queries.
+  let unpacks: Bool
 
   var isCPU: Bool { items == 1 && vector > 1 }
 
@@ -20,10 +22,13 @@ public struct DecodeTiles: Sendable, Hashable {
     switch device.deviceClass {
     case .cpu:
       let vector = [4, 8, 16].last { $0 <= device.vectorWidth } ?? 4
-      // Rows × 4 keys of sums, four keys and a query must fit the registers: 16, or 32 where vectors are of 16.
-      let most = vector == 16 ? 4 : 2
-      let chosen = rows <= most || rows == 3 ? rows : most
-      return [64, 16].map { DecodeTiles(items: 1, keyLanes: 1, vector: vector, rows: max(1, chosen), tileKeys: $0) }
+      // Up to four rows meet a key together; where there are more, three if fewer rows are left empty.
+      let chosen = rows <= 4 ? max(1, rows) : roundedUp(rows, to: 3) < roundedUp(rows, to: 4) ? 3 : 4
+      // Keys and values of a tile of 32 rows of 512 bytes are as much as a first-level cache holds.
+      return [32, 16].map {
+        DecodeTiles(
+          items: 1, keyLanes: 1, vector: vector, rows: chosen, tileKeys: $0, unpacks: rows > 2 * chosen)
+      }
     case .gpu:
       let chosen = [1, 2, 4].last { $0 <= rows } ?? 1
       let table = """
@@ -42,24 +47,13 @@ public struct DecodeTiles: Sendable, Hashable {
     }
   }
 
-  init(items: Int, keyLanes: Int, vector: Int, rows: Int, tileKeys: Int) {
+  init(items: Int, keyLanes: Int, vector: Int, rows: Int, tileKeys: Int, unpacks: Bool = false) {
     self.items = items
     self.keyLanes = keyLanes
     self.vector = vector
     self.rows = rows
     self.tileKeys = tileKeys
-  }
-
-  /// Keys of a piece. They depend on the sequence alone, so that its result does not depend on what is computed beside it:
-  /// enough for the partial result to cost little, few enough to feed every compute unit, and at most 256 pieces a head.
-  func pieceKeys(keyLength: Int) -> Int {
-    max(256, roundedUp(keyLength / 256, to: 256))
-  }
-
-  /// The most pieces of one key/value head.
-  func pieces(keyLength: Int) -> Int {
-    let keys = pieceKeys(keyLength: keyLength)
-    return max(1, (keyLength + keys - 1) / keys)
+    self.unpacks = unpacks
   }
 
   /// Floats of local memory that a row of queries takes in the kernel of CPU-class devices: the query, its output, its
@@ -93,7 +87,7 @@ public struct DecodeTiles: Sendable, Hashable {
 extension DecodeTiles: CustomStringConvertible {
   public var description: String {
     isCPU
-      ? "\(rows)×4 registers of vectors of \(vector), tiles of \(tileKeys) keys"
+      ? "\(rows) rows, vectors of \(vector), tiles of \(tileKeys) keys"
       : "\(items) items, \(keyLanes) a key, \(rows) rows, tiles of \(tileKeys) keys"
   }
 }

@@ -24,8 +24,8 @@ struct DecodeCuts: Sendable, Equatable {
   fileprivate let leaders: [[Int]]
 
   /// - Parameter table: The blocks that the sequences' segments lie in, of `blockRows` rows.
-  init(_ sequences: [DecodeSequence], table: [Int64], blockRows: Int, _ tiles: DecodeTiles) {
-    let pieces = sequences.map { Self.cut($0, blockRows, tiles) }
+  init(_ sequences: [DecodeSequence], table: [Int64], blockRows: Int, _ split: DecodeSplit) {
+    let pieces = sequences.map { Self.cut($0, blockRows, split) }
     var leaders: [[Int]] = []
     for b in pieces.indices {
       leaders.append(
@@ -40,8 +40,8 @@ struct DecodeCuts: Sendable, Equatable {
     self.leaders = leaders
   }
 
-  private static func cut(_ sequence: DecodeSequence, _ blockRows: Int, _ tiles: DecodeTiles) -> [KeySegment] {
-    let length = tiles.pieceKeys(keyLength: sequence.keyLength)
+  private static func cut(_ sequence: DecodeSequence, _ blockRows: Int, _ split: DecodeSplit) -> [KeySegment] {
+    let length = split.pieceKeys(keyLength: sequence.keyLength)
     var pieces: [KeySegment] = []
     for segment in sequence.segments {
       let range = segment.keys.clamped(to: sequence.visible)

@@ -59,6 +59,7 @@ extension DevicePlan {
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
     keysInPlace = tiles.kernel == .decode && problem.keysFit(device)
     var builder = BlockBuilder(problem, tiles: tiles, device: device)
+    split = builder.split
     builder.keysInPlace = keysInPlace
     builder.scratchLimit = min(device.maxAllocation, Self.usefulScratchBytes(tiles), device.globalMemory / 4)
     builder.operandLimit = device.globalMemory / 4
@@ -78,11 +79,13 @@ private struct BlockBuilder {
   var scratchLimit = 0
   var operandLimit = 0
   var keysInPlace = false
+  let split: DecodeSplit
 
   init(_ problem: AttentionProblem, tiles: KernelTiles, device: DeviceProfile) {
     self.problem = problem
     self.tiles = tiles
     self.device = device
+    split = DecodeSplit(keyValueHeads: problem.keyValueHeads, on: device)
   }
 
   func blocks(of heads: Range<Int>) throws -> [DevicePlan.Block] {
@@ -137,6 +140,7 @@ private struct BlockBuilder {
     private let tiles: KernelTiles
     private let bytesAnElement: Int
     private let keysInPlace: Bool
+    private let split: DecodeSplit
     var queryLength = 0
     var scoreStride = 0
     var elements = 0
@@ -157,6 +161,7 @@ private struct BlockBuilder {
       tiles = builder.tiles
       bytesAnElement = problem.elementType.byteCount
       keysInPlace = builder.keysInPlace
+      split = builder.split
       insight = InsightExtent(problem)
       add(head: head)
     }
@@ -177,9 +182,9 @@ private struct BlockBuilder {
         scoreStride = max(scoreStride, ownStride)
         elements += roundedUp(sequence.queryLength, to: tiles.tileRows) * ownStride
       }
-      if case .decode(let tiles) = tiles {
+      if tiles.kernel == .decode {
         // Of the longest head, for all of them.
-        partialFloats = max(partialFloats, tiles.pieces(keyLength: sequence.keyLength) * (problem.valueDimension + 2))
+        partialFloats = max(partialFloats, split.pieces(keyLength: sequence.keyLength) * (problem.valueDimension + 2))
       }
       queryBytes += sequence.queryLength * problem.headDimension * bytesAnElement
       outputBytes += sequence.queryLength * (problem.valueDimension * bytesAnElement + 4)

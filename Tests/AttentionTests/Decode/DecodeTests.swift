@@ -46,6 +46,7 @@ struct DecodeTests {
         return call
       },
       NamedCall("paged") { try PagedTests.call(type, queries: 2) },
+      NamedCall("rows by threes", CallShape(type, heads: 3, keyHeads: 1, queries: 3, keys: 600, D: 32)),
     ]
     guard type == .float32 else { return calls }
     let odd = CallShape(form: .bshd, batch: 2, heads: 5, keyHeads: 1, queries: 2, keys: 37, D: 19, Dv: 7)
@@ -66,7 +67,7 @@ struct DecodeTests {
 
   @Test("Values that are not finite reach the rows that see them and no others", arguments: TestDevice.openCL, choices)
   func nonFinite(device: TestDevice, choice: Choice) throws {
-    for keys in [5, 70, 300] {
+    for keys in [5, 70, 300, 600] {
       var call = try CallShape(heads: 2, queries: 4, keys: keys, D: 32).call().inOnePass(true)
       call.operands = .separate(
         query: try call.query.replacing([0, 0, 2, 1], with: .nan), key: call.key,
