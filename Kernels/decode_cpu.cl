@@ -143,7 +143,12 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
   for (int r = 0; r < ROWS; r++)
 #pragma unroll
     for (int e = 0; e < KEYS; e++) c[r][e] = 0.0f;
+// (Of wide rows fewer: they take seconds to compile otherwise.)
+#if KEY_FLOATS <= 256
 #pragma unroll 16
+#else
+#pragma unroll 4
+#endif
   for (int d = 0; d < KEY_FLOATS; d += VECTOR) {
     vector_t k[KEYS];
 #pragma unroll
