@@ -41,7 +41,8 @@ import Testing
 
   @Test func plansCachesAndLayersForGPUsThatAreNotHere() throws {
     let command = try Command([
-      "plan", "--as-gpu", "dg2", "--json", "--query-length", "1", "--key-length", "64", "--heads", "8", "--kv-heads", "2",
+      "plan", "--as-gpu", "dg2", "--json", "--query-length", "1", "--key-length", "64", "--heads", "8", "--kv-heads",
+      "2",
       "--dtype", "f16", "--kv-type", "q8_0", "--weights", "q4_0",
     ])
     #expect(command.status == 0)

@@ -191,7 +191,8 @@ final class DeviceBlocks: KVBlockStore {
 
   private func enqueue(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
     let problem = query.problem
-    let kernels = try query.recording?.kernels
+    let kernels =
+      try query.recording?.kernels
       ?? kernels(problem, rotaryPairs: query.angles?.embedding.pairs ?? 0, own: query.recording != nil)
     query.recording?.kernels = kernels
     let parts = parts

@@ -52,7 +52,8 @@ package struct CachePrograms: Sendable {
   ///   - problem: Queries of a call to the cache; its keys and values stand for those of the cache.
   ///   - storage: How the cache keeps them.
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the device has no kernels of caches.
-  package init(_ problem: AttentionProblem, _ storage: KVCacheStorage, on device: DeviceProfile) throws(AttentionError) {
+  package init(_ problem: AttentionProblem, _ storage: KVCacheStorage, on device: DeviceProfile) throws(AttentionError)
+  {
     guard let tiles = DecodeTiles.fitting(problem, device).first else {
       throw AttentionError.cannotRun(device: device.identifier, reason: "no tile of the decode kernels fits it")
     }
