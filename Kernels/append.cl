@@ -9,38 +9,75 @@ typedef struct {
   int padding;
 } Token;
 
-static void store_row_block(__global uchar *row, int first, int count, int width, const float x[32]) {
+#define FLOATS_OF(four) {(four).x, (four).y, (four).z, (four).w}
+
+#if ROW_STORAGE <= 2
+// Elements d … d + 3 of a row, of which the first `left` are there.
+static void store_row_four(__global uchar *row, int d, float4 four, int left) {
+  const float x[4] = FLOATS_OF(four);
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    if (n >= left) continue;
 #if ROW_STORAGE == 0
-  (void)width;
-  for (int d = 0; d < count; d++) ((__global float *)row)[first + d] = x[d];
+    ((__global float *)row)[d + n] = x[n];
 #elif ROW_STORAGE == 1
-  (void)width;
-  for (int d = 0; d < count; d++) vstore_half_rte(x[d], first + d, (__global half *)row);
-#elif ROW_STORAGE == 2
-  (void)width;
-  for (int d = 0; d < count; d++) ((__global ushort *)row)[first + d] = brain_from_float(x[d]);
-#elif ROW_STORAGE == 3
-  (void)count;
+    vstore_half_rte(x[n], d + n, (__global half *)row);
+#else
+    ((__global ushort *)row)[d + n] = brain_from_float(x[n]);
+#endif
+  }
+}
+#else
+// 32 elements, from `first` on, as a block.
+static void store_row_block(__global uchar *row, int first, int width, const float4 x[8]) {
   float largest = 0.0f;
-  for (int d = 0; d < 32; d++) largest = max_or_nan(fabs(x[d]), largest);
+#pragma unroll
+  for (int n = 0; n < 8; n++) {
+    const float four[4] = FLOATS_OF(x[n]);
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+#if ROW_STORAGE == 3
+      largest = max_or_nan(fabs(four[e]), largest);
+#else
+      largest = fabs(four[e]) <= fabs(largest) ? largest : four[e];
+#endif
+    }
+  }
+#if ROW_STORAGE == 3
   const float scale = largest / 127.0f;
   const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
-  for (int d = 0; d < 32; d++) row[first + d] = (uchar)convert_char_sat_rte(x[d] * inverse);
+#pragma unroll
+  for (int n = 0; n < 8; n++) vstore4(as_uchar4(convert_char4_sat_rte(x[n] * inverse)), n, row + first);
   vstore_half_rte(scale, first / 32, (__global half *)(row + width));
 #else
-  (void)count;
-  float largest = 0.0f;
-  for (int d = 0; d < 32; d++)
-    if (!(fabs(x[d]) <= fabs(largest))) largest = x[d];
   const float scale = largest / -8.0f;
   const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
   // (fma, so that no compiler's choice to make one of a product and a sum changes the rounding.)
-  for (int d = 0; d < 16; d++) {
-    const uchar low = min((uchar)15, convert_uchar_sat(fma(x[d], inverse, 8.5f)));
-    const uchar high = min((uchar)15, convert_uchar_sat(fma(x[d + 16], inverse, 8.5f)));
-    row[first / 2 + d] = low | high << 4;
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    const uchar4 low = min((uchar4)15, convert_uchar4_sat(fma(x[n], (float4)inverse, (float4)8.5f)));
+    const uchar4 high = min((uchar4)15, convert_uchar4_sat(fma(x[n + 4], (float4)inverse, (float4)8.5f)));
+    vstore4(low | high << (uchar4)4, n, row + first / 2);
   }
   vstore_half_rte(scale, first / 32, (__global half *)(row + width / 2));
+#endif
+}
+#endif
+
+// 32 elements of a row, from `first` on, of which there are `count`: from a row that comes to one of the cache.
+static void append_block(__global uchar *to, __global const storage_t *from, int first, int count, int width, int pairs,
+                         int interleaved, __global const float *angles) {
+#if ROW_STORAGE <= 2
+  (void)width;
+  for (int d = first; d < first + count; d += 4)
+    store_row_four(to, d, rotated_four(from, d, first + count - d, pairs, interleaved, angles, angles + pairs),
+                   first + count - d);
+#else
+  float4 x[8];
+#pragma unroll
+  for (int n = 0; n < 8; n++)
+    x[n] = rotated_four(from, first + 4 * n, count - 4 * n, pairs, interleaved, angles, angles + pairs);
+  store_row_block(to, first, width, x);
 #endif
 }
 
@@ -56,18 +93,14 @@ __kernel void append_rows(__global const Token *tokens, __global const storage_t
   const int head = rest % heads;
   const Token token = tokens[rest / heads];
   const long row = token.row + (long)head * block_rows;
-  float x[32];
-  for (int d = 0; d < 32; d++) x[d] = 0.0f;
   if (unit < KEY_BLOCKS) {
-    const int first = unit * 32, count = min(32, KEY_WIDTH - first);
-    __global const float *angles = rotary + (long)token.rotary * 2 * rotary_pairs;
-    for (int d = 0; d < count; d++)
-      x[d] = rotated_element(key + token.key + head * key_head_stride, first + d, rotary_pairs, interleaved, angles,
-                             angles + rotary_pairs);
-    store_row_block(keys + row * ROW_BYTES(KEY_WIDTH), first, count, KEY_WIDTH, x);
+    const int first = unit * 32;
+    append_block(keys + row * ROW_BYTES(KEY_WIDTH), key + token.key + head * key_head_stride, first,
+                 min(32, KEY_WIDTH - first), KEY_WIDTH, rotary_pairs, interleaved,
+                 rotary + (long)token.rotary * 2 * rotary_pairs);
   } else {
-    const int first = (unit - KEY_BLOCKS) * 32, count = min(32, VALUE_WIDTH - first);
-    for (int d = 0; d < count; d++) x[d] = load_element(value + token.value + head * value_head_stride, first + d);
-    store_row_block(values + row * ROW_BYTES(VALUE_WIDTH), first, count, VALUE_WIDTH, x);
+    const int first = (unit - KEY_BLOCKS) * 32;
+    append_block(values + row * ROW_BYTES(VALUE_WIDTH), value + token.value + head * value_head_stride, first,
+                 min(32, VALUE_WIDTH - first), VALUE_WIDTH, 0, 0, rotary);
   }
 }

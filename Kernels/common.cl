@@ -76,19 +76,12 @@ SHARED storage4_t storage_from_four(float4 four) {
 // Four elements that follow one another. ALIGNED says that every row begins at a multiple of four elements: then one
 // load fetches them on every vendor (NVIDIA's compiler makes four of a vload4).
 SHARED float4 load_four(__global const storage_t *from, long at) {
-#if STORAGE == 1
+#ifdef ALIGNED
+  return four_from_storage(*(__global const storage4_t *)(from + at));
+#elif STORAGE == 1
   return vload_half4(0, (__global const half *)from + at);
 #else
-#ifdef ALIGNED
-  const storage4_t four = *(__global const storage4_t *)(from + at);
-#else
-  const storage4_t four = vload4(0, from + at);
-#endif
-#if STORAGE == 0
-  return four;
-#else
-  return as_float4(convert_uint4(four) << 16);
-#endif
+  return four_from_storage(vload4(0, from + at));
 #endif
 }
 

@@ -30,6 +30,12 @@ SHARED float query_element(__global const storage_t *query, int d, const Call ca
   return rotated_element(query, d, call.rotary_pairs, call.interleaved, rotary, rotary + call.rotary_pairs);
 }
 
+// Elements d … d + 3 of a query of `width` elements, 0 past its end.
+SHARED float4 query_four(__global const storage_t *query, int d, int width, const Call call,
+                         __global const float *rotary) {
+  return rotated_four(query, d, width - d, call.rotary_pairs, call.interleaved, rotary, rotary + call.rotary_pairs);
+}
+
 // Where a row's result goes: to its place, or with its maximum and sum to where the pieces are merged.
 SHARED void store_end(const Call call, const Head head, int i, long partial, float m, float l, bool seen,
                       __global float *log_sum_exp, __global float *ends, float *factor) {

@@ -26,15 +26,19 @@ static float sum_of_group(float own, __local float *scratch, int item) {
 #endif
 }
 
-// What an item has of x · w: whole blocks of 32 in turn, so that a block's scale is read once, then fours.
+// What an item has of x · w: blocks of 32 in turn where the row is whole ones, so that a block's scale is read once; else
+// fours.
 static float dot_of_item(__global const float *x, __global const uchar *w, uint depth, uint item) {
+  __global const float4 *fours = (__global const float4 *)x;
   float4 sum = 0.0f;
-  const uint blocks = depth / 32;
+  const uint blocks = depth % 32 == 0 ? depth / 32 : 0;
   for (uint b = item; b < blocks; b += ITEMS) {
+    float4 block[8];
+    load_weight_block(block, w, b);
 #pragma unroll
-    for (uint i = 0; i < 32; i += 4) sum += vload4(0, x + b * 32 + i) * load_weights(w, b * 32 + i);
+    for (uint n = 0; n < 8; n++) sum += fours[b * 8 + n] * block[n];
   }
-  for (uint k = blocks * 32 + 4 * item; k < depth; k += 4 * ITEMS) sum += vload4(0, x + k) * load_weights(w, k);
+  for (uint k = blocks * 8 + item; k < depth / 4; k += ITEMS) sum += fours[k] * load_weights(w, 4 * k);
   return (sum.x + sum.y) + (sum.z + sum.w);
 }
 

@@ -31,7 +31,7 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
   float m = -INFINITY;
   bool seen = false;
   for (int p = 0; p < merge.count; p++) {
-    const float2 end = vload2(parts[p] + row, ends);
+    const float2 end = ((__global const float2 *)ends)[parts[p] + row];
     if (end.y == -1.0f) continue;
     seen = true;
     m = end.x > m ? end.x : m;
@@ -40,7 +40,7 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
   barrier(CLK_GLOBAL_MEM_FENCE);
   for (int p = item; p < merge.count; p += MERGE_ITEMS) {
     const long at = parts[p] + row;
-    const float2 end = vload2(at, ends);
+    const float2 end = ((__global const float2 *)ends)[at];
     const float factor = end.y == -1.0f ? 0.0f : rescaling(end.x, m);
     vstore2((float2)(factor, end.y == -1.0f ? 0.0f : end.y * factor), at, ends);
   }
@@ -58,17 +58,18 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
       const float factor = ends[2 * at];
       __global const float *from = partial + at * value_dimension + n;
       if (left == 4) {
+#ifdef ALIGNED
+        o += *(__global const float4 *)from * factor;
+#else
         o += vload4(0, from) * factor;
+#endif
       } else {
         o.x += from[0] * factor;
         if (left > 1) o.y += from[1] * factor;
         if (left > 2) o.z += from[2] * factor;
       }
     }
-    o *= end.factor;
-    store_element(to, n, o.x);
-    if (left > 1) store_element(to, n + 1, o.y);
-    if (left > 2) store_element(to, n + 2, o.z);
-    if (left > 3) store_element(to, n + 3, o.w);
+    // (PoCL 3.1 stores whole vectors of items that are past the last column too, but for this condition.)
+    if (left > 0) store_four(to, n, o * end.factor, left);
   }
 }

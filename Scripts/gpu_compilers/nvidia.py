@@ -8,11 +8,15 @@ from .tools import run
 # handful of multiply-adds.
 BUILTINS = """
 int __nv_isinff(float x) { return __builtin_isinf(x); }
+float __nv_sqrtf(float x) { return __nvvm_sqrt_rn_f(x); }
 float __nv_logf(float x) { return __nvvm_lg2_approx_ftz_f(x) * 0.693147181f; }
 """
 
 # Bytes of local memory, and threads, of a multiprocessor. Each has 65,536 registers.
 LIMITS = {"sm_70": (96 << 10, 2048), "sm_80": (164 << 10, 2048), "sm_89": (100 << 10, 1536), "sm_90": (228 << 10, 2048)}
+
+# Of a group whose size the driver chooses, as occupancy is told.
+ITEMS = 256
 
 # The disassembler no longer knows it: loads are counted in its PTX.
 NOT_DISASSEMBLED = ("sm_70",)
@@ -34,7 +38,7 @@ def compile(tools, target, source, kernels, options, folder):
     for kernel, product_count in kernels.items():
         items = work_group_items(whole.read_text(), kernel)
         run("opt-22", "-passes=forceattrs,internalize,always-inline,globaldce,default<O3>",
-            "-force-remove-attribute=noinline", f"-force-attribute={kernel}:nvvm.reqntid={items}",
+            "-force-remove-attribute=noinline", *([f"-force-attribute={kernel}:nvvm.reqntid={items}"] if items else []),
             f"-internalize-public-api-list={kernel}", "-o", one, whole)
         run("llc-22", "-O3", f"-mcpu={target}", "-mattr=+ptx78", "-o", ptx, one)
         said = run(tools.path("ptxas"), "-v", f"-arch={target}", "-o", binary, ptx)
@@ -51,15 +55,15 @@ def compile(tools, target, source, kernels, options, folder):
             "scalar spills": "-",
             "stack": number(r"(\d+) bytes stack", said),
             "local bytes": local_bytes,
-            "occupancy": occupancy(target, registers, local_bytes, items),
+            "occupancy": occupancy(target, registers, local_bytes, items or ITEMS),
             **counted,
         }
 
 
 def work_group_items(text, kernel):
-    """The work-items of a kernel's groups, which its attribute demands."""
-    size = re.search(rf"^define .*@{kernel}\(.*!reqd_work_group_size (!\d+)", text, re.MULTILINE)[1]
-    return number(rf"^{size} = !{{i32 (\d+)", text)
+    """The work-items of a kernel's groups, which its attribute demands; none where the driver may choose."""
+    size = re.search(rf"^define .*@{kernel}\(.*!reqd_work_group_size (!\d+)", text, re.MULTILINE)
+    return number(rf"^{size[1]} = !{{i32 (\d+)", text) if size else None
 
 
 def occupancy(target, registers, local_bytes, items):

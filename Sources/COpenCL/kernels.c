@@ -70,6 +70,9 @@ static const unsigned char scores[] = {
 static const unsigned char softmax[] = {
 #embed "../../Kernels/softmax.cl" if_empty('\n')
 };
+static const unsigned char units[] = {
+#embed "../../Kernels/units.cl" if_empty('\n')
+};
 static const unsigned char values[] = {
 #embed "../../Kernels/values.cl" if_empty('\n')
 };
@@ -79,7 +82,8 @@ static const unsigned char values[] = {
 static const attention_source sources[] = {
     ROW(append), ROW(common), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_cpu), ROW(fused_gpu),
     ROW(insight), ROW(key_value_rows), ROW(layers), ROW(linear), ROW(mask_classes), ROW(merge), ROW(modifiers),
-    ROW(online_softmax), ROW(peak), ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(values),
+    ROW(online_softmax), ROW(peak), ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units),
+    ROW(values),
     ROW(weights),
 };
 

@@ -39,6 +39,37 @@ import Testing
     }
   }
 
+  @Test func plansCachesAndLayersForGPUsThatAreNotHere() throws {
+    let command = try Command([
+      "plan", "--as-gpu", "dg2", "--json", "--query-length", "1", "--key-length", "64", "--heads", "8", "--kv-heads",
+      "2",
+      "--dtype", "f16", "--kv-type", "q8_0", "--weights", "q4_0",
+    ])
+    #expect(command.status == 0)
+    let plan = try #require(try JSONSerialization.jsonObject(with: Data(command.output.utf8)) as? [String: Any])
+    let programs = try #require((plan["parts"] as? [[String: Any]])?.first?["programs"] as? [[String: Any]])
+    let options = Dictionary(
+      uniqueKeysWithValues: programs.compactMap { program -> (String, [String])? in
+        guard let kernel = (program["kernels"] as? [String])?.first else { return nil }
+        return (kernel, program["options"] as? [String] ?? [])
+      })
+    #expect(Set(options.keys) == ["decode_gpu", "merge_pieces", "append_rows", "rotate_rows", "linear"])
+    // Float16 queries, a cache in q8_0, four heads that share a key, sub-groups of 8.
+    let decode = Set(["-DSTORAGE=1", "-DROW_STORAGE=3", "-DROWS=4", "-DALIGNED", "-DSUBGROUP=8"])
+    #expect(decode.isSubset(of: options["decode_gpu"] ?? []))
+    #expect(options["linear"]?.contains("-DWEIGHTS=4") == true)
+  }
+
+  @Test func cachesAndLayersArePlannedForGPUsAlone() throws {
+    for arguments in [
+      ["plan", "--kv-type", "f32"], ["plan", "--weights", "f32"], ["plan", "--as-gpu", "sm_80", "--weights", "f32"],
+    ] {
+      let command = try Command(arguments)
+      #expect(command.status != 0)
+      #expect(command.errors.contains("beside it"))
+    }
+  }
+
   @Test func anUnknownGPUIsWrongUsage() throws {
     let unknown = try Command(["plan", "--as-gpu", "abacus"])
     #expect(unknown.status == 2)

@@ -186,6 +186,10 @@ private enum PlainDecoder {
     #expect(draws(logits) { $0.topP = 0.6 } == [0, 1])
     #expect(draws(logits) { $0.topP = 0.5 } == [1])
     #expect(draws(logits) { $0.minP = 0.3 } == [0, 1])
+    // On the boundary: of two that are equally likely one has half of the probability, and both the share of the likeliest.
+    #expect(draws([0, 0]) { $0.topP = 0.5 } == [0])
+    #expect(draws([0, 0, -1]) { $0.minP = 1 } == [0, 1])
+    #expect(draws([0, 1, 1]) { $0.topK = 1 } == [1])
     #expect(draws(logits) { $0.temperature = 0 } == [1])
   }
 

@@ -98,7 +98,7 @@ final class DeviceBlocks: KVBlockStore {
       let kernel = try executor.cacheKernels(
         CacheKernels.Key(
           elementType: key.elementType, storage: shape.key.storage.rows, keyWidth: shape.key.width,
-          valueWidth: shape.value?.width ?? shape.key.width)
+          valueWidth: shape.value?.width ?? shape.key.width, rotaryPairs: angles?.embedding.pairs ?? 0)
       ).append
       // Keys alone, where values are keys or stay as they are.
       let valueBlocks = value == nil ? 0 : ((shape.value?.width ?? 0) + 31) / 32
@@ -191,7 +191,9 @@ final class DeviceBlocks: KVBlockStore {
 
   private func enqueue(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
     let problem = query.problem
-    let kernels = try query.recording?.kernels ?? kernels(problem, own: query.recording != nil)
+    let kernels =
+      try query.recording?.kernels
+      ?? kernels(problem, rotaryPairs: query.angles?.embedding.pairs ?? 0, own: query.recording != nil)
     query.recording?.kernels = kernels
     let parts = parts
     let table = query.blocks.map { block in
@@ -247,17 +249,12 @@ final class DeviceBlocks: KVBlockStore {
   /// The kernels of the best tiles that the device takes.
   ///
   /// - Parameter own: Whether nobody else may have them, so that their arguments stay.
-  private func kernels(_ problem: AttentionProblem, own: Bool) throws -> DecodeKernels {
-    let rows = problem.groupSize * problem.queryLength
-    for tiles in DecodeTiles.candidates(for: profile, rows: rows)
-    where tiles.fit(profile, headDimension: problem.headDimension, valueDimension: problem.valueDimension) {
+  private func kernels(_ problem: AttentionProblem, rotaryPairs: Int, own: Bool) throws -> DecodeKernels {
+    for tiles in DecodeTiles.fitting(problem, profile) {
       do {
         let key = DecodeKernels.Key(
-          elementType: problem.elementType, storage: shape.key.storage.rows, tiles: tiles,
-          headDimension: problem.headDimension, valueDimension: problem.valueDimension,
-          storedValues: shape.value?.width ?? shape.key.width,
-          aligned: problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
-            && (shape.value?.width ?? shape.key.width) % 4 == 0)
+          problem, cache: shape.key.storage, storedValues: shape.value?.width ?? shape.key.width,
+          rotaryPairs: rotaryPairs, tiles)
         return try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
       } catch is TilesRejected {
         continue

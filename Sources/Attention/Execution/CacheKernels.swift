@@ -8,6 +8,26 @@ final class CacheKernels {
     let storage: RowStorage
     let keyWidth: Int
     let valueWidth: Int
+    /// Whether rows, and what of them is rotated, are of fours.
+    let aligned: Bool
+
+    /// - Parameter rotaryPairs: Pairs of elements of a key that are rotated.
+    init(elementType: ElementType, storage: RowStorage, keyWidth: Int, valueWidth: Int, rotaryPairs: Int) {
+      self.elementType = elementType
+      self.storage = storage
+      self.keyWidth = keyWidth
+      self.valueWidth = valueWidth
+      aligned = [keyWidth, valueWidth, rotaryPairs].allSatisfy { $0 % 4 == 0 }
+    }
+
+    var program: KernelProgram {
+      let options = [
+        "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DROW_STORAGE=\(storage.rawValue)",
+        "-DKEY_WIDTH=\(keyWidth)", "-DVALUE_WIDTH=\(valueWidth)",
+      ]
+      return KernelProgram(
+        kernels: ["append_rows"], sources: CacheKernels.sources, options: options + (aligned ? ["-DALIGNED"] : []))
+    }
   }
 
   let append: Kernel
@@ -15,11 +35,6 @@ final class CacheKernels {
   static let sources = ["common", "key_value_rows", "rotary", "append"]
 
   init(_ key: Key, _ context: Context) throws {
-    let options = [
-      "-cl-std=CL1.2", "-DSTORAGE=\(key.elementType.storageOption)", "-DROW_STORAGE=\(key.storage.rawValue)",
-      "-DKEY_WIDTH=\(key.keyWidth)", "-DVALUE_WIDTH=\(key.valueWidth)",
-    ]
-    append = try Kernel(
-      try Program(context, sources: Self.sources, options: options.joined(separator: " ")), "append_rows")
+    append = try Kernel(try key.program.build(context), "append_rows")
   }
 }

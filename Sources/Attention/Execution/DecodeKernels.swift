@@ -48,7 +48,7 @@ final class DecodeKernels {
     let (tiles, info) = (key.tiles, context.device.info)
     mergeItems = key.mergeItems
     rowsOfPiece = tiles.rowsOfPiece(key.headDimension, key.valueDimension, localMemory: info.localMemory)
-    let program = try key.program.build(context)
+    let program = try key.program(subgroupSizes: info.pinnableSubgroupSizes).build(context)
     decode = try Kernel(program, key.kernelName)
     merge = try Kernel(try key.mergeProgram.build(context), "merge_pieces")
     guard tiles.items <= decode.workGroupSize, try decode.localMemorySize <= info.localMemory else {
@@ -66,12 +66,27 @@ extension DecodeKernels.Key {
       storedValues: problem.valueDimension, aligned: plan.aligned)
   }
 
+  /// For a cache, whose rows are stored as `storage` says.
+  ///
+  /// - Parameters:
+  ///   - storedValues: Elements of a row of values.
+  ///   - rotaryPairs: Pairs of elements of a query that are rotated.
+  init(
+    _ problem: AttentionProblem, cache storage: KVCacheStorage, storedValues: Int, rotaryPairs: Int,
+    _ tiles: DecodeTiles
+  ) {
+    let sizes = [problem.headDimension, problem.valueDimension, storedValues, rotaryPairs]
+    self.init(
+      elementType: problem.elementType, storage: storage.rows, tiles: tiles, headDimension: problem.headDimension,
+      valueDimension: problem.valueDimension, storedValues: storedValues, aligned: sizes.allSatisfy { $0 % 4 == 0 })
+  }
+
   /// Work-items that merge a row.
   var mergeItems: Int { tiles.isCPU ? 1 : min(tiles.items, 32) }
 
   var kernelName: String { tiles.isCPU ? "decode_cpu" : "decode_gpu" }
 
-  var program: KernelProgram {
+  func program(subgroupSizes: [Int]) -> KernelProgram {
     let options = [
       "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DROW_STORAGE=\(storage.rawValue)",
       "-DSCORE_WIDTH=\(tiles.vector)", "-DROWS=\(tiles.rows)", "-DTILE_KEYS=\(tiles.tileKeys)",
@@ -80,14 +95,16 @@ extension DecodeKernels.Key {
     ]
     return KernelProgram(
       kernels: [kernelName], sources: tiles.isCPU ? DecodeCPUProgram.sources : DecodeGPUProgram.sources,
-      options: options + (aligned ? ["-DALIGNED"] : []) + (tiles.unpacks ? ["-DUNPACK"] : []))
+      options: options + (aligned ? ["-DALIGNED"] : []) + (tiles.unpacks ? ["-DUNPACK"] : [])
+        + subgroupOptions(from: subgroupSizes, dividing: [tiles.items]))
   }
 
-  /// The kernel that merges pieces: whatever the dimensions and tiles, so that it is built seldom.
+  /// The kernel that merges pieces: for many dimensions and tiles, so that it is built seldom.
   var mergeProgram: KernelProgram {
     KernelProgram(
       kernels: ["merge_pieces"], sources: MergeProgram.sources,
-      options: ["-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DMERGE_ITEMS=\(mergeItems)"])
+      options: ["-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DMERGE_ITEMS=\(mergeItems)"]
+        + (valueDimension % 4 == 0 ? ["-DALIGNED"] : []))
   }
 }
 
@@ -96,7 +113,9 @@ private enum DecodeCPUProgram {
 }
 
 private enum DecodeGPUProgram {
-  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_gpu"]
+  static let sources = [
+    "common", "modifiers", "online_softmax", "key_value_rows", "units", "rotary", "decode", "decode_gpu",
+  ]
 }
 
 private enum MergeProgram {

@@ -4,8 +4,13 @@ import OpenCL
 enum RotaryProgram {
   static let sources = ["common", "rotary", "rotate"]
 
+  static func program(_ elementType: ElementType) -> KernelProgram {
+    KernelProgram(
+      kernels: ["rotate_rows"], sources: sources,
+      options: ["-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)"])
+  }
+
   static func kernel(_ elementType: ElementType, _ context: Context) throws -> Kernel {
-    let options = "-cl-std=CL1.2 -DSTORAGE=\(elementType.storageOption)"
-    return try Kernel(try Program(context, sources: sources, options: options), "rotate_rows")
+    try Kernel(try program(elementType).build(context), "rotate_rows")
   }
 }

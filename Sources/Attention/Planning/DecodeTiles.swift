@@ -47,6 +47,13 @@ public struct DecodeTiles: Sendable, Hashable {
     }
   }
 
+  /// What to try on a device for a call, best first, of what its limits admit.
+  static func fitting(_ problem: AttentionProblem, _ device: DeviceProfile) -> [DecodeTiles] {
+    candidates(for: device, rows: problem.groupSize * problem.queryLength).filter {
+      $0.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
+    }
+  }
+
   init(items: Int, keyLanes: Int, vector: Int, rows: Int, tileKeys: Int, unpacks: Bool = false) {
     self.items = items
     self.keyLanes = keyLanes
@@ -72,8 +79,13 @@ public struct DecodeTiles: Sendable, Hashable {
   /// Bytes of local memory for a piece of some rows.
   func localBytes(rows: Int, _ headDimension: Int, _ valueDimension: Int) -> Int {
     guard !isCPU else { return 4 * roundedUp(rows, to: self.rows) * floatsOfRow(headDimension, valueDimension) }
-    let fours = (headDimension + 3) / 4
-    return self.rows * (16 * fours + 4 * tileKeys * (keyLanes + 1) + 4 * keyLanes + 16) + 8 * tileKeys + 16 * items
+    // A unit of a row is at most 8 elements (Kernels/units.cl). Of a row: its query, products and weights, what
+    // the items that share it have found, its head, and seven numbers.
+    let ofRow =
+      4 * roundedUp(headDimension, to: 8) + 4 * tileKeys * (keyLanes + 1) + 4 * keyLanes
+      + MemoryLayout<HeadRecord>.stride + 32
+    // Of a key: where its rows are; of an item: a unit of columns. And where the buffers are.
+    return self.rows * ofRow + 16 * tileKeys + 32 * items + 16 * DecodeBuffers.sources + 16
   }
 
   /// Whether a device's limits admit these tiles.

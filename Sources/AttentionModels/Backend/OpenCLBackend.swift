@@ -44,17 +44,14 @@ final class OpenCLBackend: ModelBackend {
   init(engine: AttentionEngine, executor: OpenCLExecutor) throws {
     self.engine = engine
     self.executor = executor
-    let profile = DeviceProfile(executor.device)
-    guard let tiles = StagedTiles.candidates(for: profile.deviceClass).first(where: { $0.fit(profile) }) else {
-      throw AttentionError.cannotRun(device: profile.identifier, reason: "no tile of the products fits it")
-    }
-    self.tiles = tiles
-    items = profile.deviceClass == .gpu ? min(64, profile.maxWorkGroupSize) : 1
+    let layers = try LayerProgram(weights: .f32, on: DeviceProfile(executor.device))
+    tiles = layers.tiles
+    items = layers.items
   }
 
   private func kernels(_ type: GGUFType) throws -> LayerKernels {
     if let kernels = programs[type] { return kernels }
-    let kernels = try LayerKernels(executor.context, weights: type, tiles: tiles, items: items)
+    let kernels = try LayerKernels(executor.context, LayerProgram(weights: type, tiles: tiles, items: items))
     programs[type] = kernels
     return kernels
   }
@@ -308,30 +305,13 @@ extension AttentionEngine {
 
 /// The kernels of layers, built for one device and type of weights.
 private final class LayerKernels {
-  /// Numbers of a product that a work-group makes one after the other: a group of a CPU is worth more than one.
+  /// Numbers of a product that a work-group makes one after the other.
   let numbers: Int
   let linear, linearNumber, takeRows, layerNorm, rmsNorm, add, gelu, geluTanh, siluGate: Kernel
 
-  static let sources = ["common", "weights", "product", "linear", "layers"]
-
-  init(_ context: Context, weights: GGUFType, tiles: StagedTiles, items: Int) throws {
-    let number =
-      switch weights {
-      case .f16: 1
-      case .bf16: 2
-      case .q8_0: 3
-      case .q4_0: 4
-      case .q4_1: 5
-      default: 0
-      }
-    numbers = items == 1 ? 32 : 1
-    let options = [
-      "-cl-std=CL1.2", "-DSTORAGE=0", "-DNUMBERS=\(numbers)", "-DWEIGHTS=\(number)", "-DITEMS=\(items)",
-      "-DGROUP_X=\(tiles.groupX)",
-      "-DGROUP_Y=\(tiles.groupY)", "-DROWS=\(tiles.rows)", "-DCOLUMNS=\(tiles.columns)", "-DVECTOR=\(tiles.vector)",
-      "-DTILE_K=\(tiles.depth)",
-    ]
-    let program = try Program(context, sources: Self.sources, options: options.joined(separator: " "))
+  init(_ context: Context, _ layers: LayerProgram) throws {
+    numbers = layers.numbers
+    let program = try layers.program.build(context)
     linear = try Kernel(program, "linear")
     linearNumber = try Kernel(program, "linear_number")
     takeRows = try Kernel(program, "take_rows")

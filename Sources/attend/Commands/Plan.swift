@@ -1,5 +1,6 @@
 import ArgumentParser
 import Attention
+import AttentionModels
 import TensorFiles
 
 struct Plan: ParsableCommand {
@@ -24,12 +25,23 @@ struct Plan: ParsableCommand {
       valueName: "name,…"))
   var outputs: List<OutputName>?
 
+  @Option(
+    help: ArgumentHelp(
+      "With --kv-type: also plan the layers of a model whose weights are f32, f16, bf16, q8_0, q4_0 or q4_1.",
+      valueName: "type"))
+  var weights: WeightType?
+
   @Flag(help: "Print one JSON object a problem, with the programs that each device builds.")
   var json = false
 
   func validate() throws {
-    guard shapes.kvType == nil else {
-      throw ValidationError("--kv-type: expected none, no cache is made for a plan; 'attend bench' makes one.")
+    for (option, isGiven) in [("--kv-type", shapes.kvType != nil), ("--weights", weights != nil)] where isGiven {
+      guard asGpu != nil else {
+        throw ValidationError("\(option): expected --as-gpu beside it; 'attend bench' makes caches and runs models.")
+      }
+    }
+    guard weights == nil || shapes.kvType != nil else {
+      throw ValidationError("--weights: expected --kv-type beside it: a model attends to a cache.")
     }
   }
 
@@ -38,6 +50,10 @@ struct Plan: ParsableCommand {
     let outputs = outputs.map { AttentionOutputs($0.values.map(\.option)) } ?? .output
     for shape in try shapes.shapes(defaultLengths: [1024]) {
       let problem = try shape.problem(outputs: outputs)
+      if let storage = shape.kvType {
+        try show(cache: storage, shape, problem)
+        continue
+      }
       let plan = try planner(problem)
       if json {
         try Console.write(JSON.line(PlanRow(shape, problem, plan)))
@@ -47,18 +63,38 @@ struct Plan: ParsableCommand {
     }
   }
 
+  /// What a GPU that is not here builds for a cache, and for the layers of a model beside it.
+  private func show(cache storage: KVCacheStorage, _ shape: Shape, _ problem: AttentionProblem) throws {
+    let model = try model()
+    let cache = try CachePrograms(problem, storage, on: model)
+    let layers = try weights.map { try LayerProgram(weights: $0.ggufType, on: model).program }
+    let programs = cache.programs + [layers].compactMap { $0 }
+    guard !json else {
+      try Console.write(JSON.line(CacheRow(shape, model, cache.tiles, programs)))
+      return
+    }
+    let kernels = programs.flatMap(\.kernels).joined(separator: ", ")
+    try Console.write(
+      "\(shape.title):\n  \(model.identifier) (\(model.name)): decode: tiles \(cache.tiles)\n    kernels \(kernels)")
+  }
+
+  private func model() throws -> DeviceProfile {
+    guard device.device == nil else { throw ValidationError("--as-gpu takes the place of --device: give one of them") }
+    guard let model = DeviceProfile.gpuModels.first(where: { $0.identifier == asGpu }) else {
+      throw ValidationError("--as-gpu: expected one of \(Self.models), found '\(asGpu ?? "")'")
+    }
+    return model
+  }
+
   private static var models: String { DeviceProfile.gpuModels.map(\.identifier).joined(separator: ", ") }
 
   /// What makes the plans: the engine of the devices that are here, or the planner alone for one that is not.
   private func planner() throws -> (AttentionProblem) throws -> AttentionPlan {
-    guard let asGpu else {
+    guard asGpu != nil else {
       let engine = try device.engine(kernel: kernel.kernel)
       return { try engine.plan($0) }
     }
-    guard device.device == nil else { throw ValidationError("--as-gpu takes the place of --device: give one of them") }
-    guard let model = DeviceProfile.gpuModels.first(where: { $0.identifier == asGpu }) else {
-      throw ValidationError("--as-gpu: expected one of \(Self.models), found '\(asGpu)'")
-    }
+    let model = try model()
     let choice = kernel.kernel
     return { try AttentionPlan($0, devices: [model], kernel: choice) }
   }
@@ -110,6 +146,58 @@ struct Plan: ParsableCommand {
   }
 }
 
+/// A program as JSON.
+private struct ProgramRow: Encodable {
+  var kernels: [String]
+  var sources: [String]
+  var options: [String]
+
+  init(_ program: KernelProgram) {
+    kernels = program.kernels
+    sources = program.sources
+    options = program.options
+  }
+}
+
+/// What a device builds for a cache as JSON.
+private struct CacheRow: Encodable {
+  struct Part: Encodable {
+    var device: String
+    var deviceName: String
+    var kernel = "decode"
+    var tiles: String
+    var programs: [ProgramRow]
+  }
+
+  var problem: String
+  var parts: [Part]
+
+  init(_ shape: Shape, _ device: DeviceProfile, _ tiles: String, _ programs: [KernelProgram]) {
+    problem = shape.title
+    parts = [
+      Part(
+        device: device.identifier, deviceName: device.name, tiles: tiles, programs: programs.map(ProgramRow.init))
+    ]
+  }
+}
+
+/// Types of a model's weights that the kernels read.
+enum WeightType: String, CaseIterable, ExpressibleByArgument {
+  // swift-format-ignore: AlwaysUseLowerCamelCase
+  case f32, f16, bf16, q8_0, q4_0, q4_1
+
+  var ggufType: GGUFType {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    case .q8_0: .q8_0
+    case .q4_0: .q4_0
+    case .q4_1: .q4_1
+    }
+  }
+}
+
 /// A plan as JSON.
 private struct PlanRow: Encodable {
   struct Part: Encodable {
@@ -121,13 +209,7 @@ private struct PlanRow: Encodable {
     var tiles: Tiles?
     var deviceBytes: Int?
     var blocks: [Block]?
-    var programs: [Program]?
-  }
-
-  struct Program: Encodable {
-    var kernels: [String]
-    var sources: [String]
-    var options: [String]
+    var programs: [ProgramRow]?
   }
 
   struct Tiles: Encodable {
@@ -181,7 +263,7 @@ private struct PlanRow: Encodable {
             sliceQueries: $0.sliceRows, operandBytes: $0.operandBytes, scratchBytes: $0.scratchBytes)
         }
         row.programs = kernels.programs(for: problem, on: part.device).map {
-          Program(kernels: $0.kernels, sources: $0.sources, options: $0.options)
+          ProgramRow($0)
         }
       }
       return row
