@@ -13,7 +13,7 @@ private enum PlainDecoder {
     var hidden = ids.map { table[$0] }
     for layer in 0..<2 {
       let name = "model.layers.\(layer)"
-      let x = PlainLayers.rmsNorm(hidden, tensor(name + ".input_layernorm.weight")[0], epsilon: 1e-5)
+      let x = PlainLayers.rmsNorm(hidden, tensor(name + ".input_layernorm.weight")[0], epsilon: 0.05)
       let attention = PlainLayers.attention(
         PlainLayers.rotate(
           PlainLayers.linear(x, tensor(name + ".self_attn.q_proj.weight")), dimension: 8, base: 100),
@@ -22,13 +22,13 @@ private enum PlainDecoder {
         PlainLayers.linear(x, tensor(name + ".self_attn.v_proj.weight")), heads: 4, keyValueHeads: 2, isCausal: true)
       hidden = PlainLayers.add(
         hidden, PlainLayers.linear(attention.output, tensor(name + ".self_attn.o_proj.weight")))
-      let y = PlainLayers.rmsNorm(hidden, tensor(name + ".post_attention_layernorm.weight")[0], epsilon: 1e-5)
+      let y = PlainLayers.rmsNorm(hidden, tensor(name + ".post_attention_layernorm.weight")[0], epsilon: 0.05)
       let gate = PlainLayers.silu(PlainLayers.linear(y, tensor(name + ".mlp.gate_proj.weight")))
       let up = PlainLayers.linear(y, tensor(name + ".mlp.up_proj.weight"))
       let wide = zip(gate, up).map { zip($0, $1).map(*) }
       hidden = PlainLayers.add(hidden, PlainLayers.linear(wide, tensor(name + ".mlp.down_proj.weight")))
     }
-    let last = PlainLayers.rmsNorm([hidden[hidden.count - 1]], tensor("model.norm.weight")[0], epsilon: 1e-5)
+    let last = PlainLayers.rmsNorm([hidden[hidden.count - 1]], tensor("model.norm.weight")[0], epsilon: 0.05)
     return PlainLayers.linear(last, table)[0]
   }
 }

@@ -113,13 +113,13 @@ import Testing
       let sums = zip(wide, wideOther).map(+)
       let mean = sums.reduce(0, +) / Double(count)
       let variance = sums.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)
-      layers.layer_norm(x, other, scale, shift, 1e-3, count, &y)
+      layers.layer_norm(x, other, scale, shift, 0.3, count, &y)
       expect("layer norm") {
-        (sums[$0] - mean) / (variance + 1e-3).squareRoot() * Double(scale[$0]) + Double(shift[$0])
+        (sums[$0] - mean) / (variance + 0.3).squareRoot() * Double(scale[$0]) + Double(shift[$0])
       }
       let square = wide.reduce(0) { $0 + $1 * $1 } / Double(count)
-      layers.rms_norm(x, scale, 1e-3, count, &y)
-      expect("rms norm") { wide[$0] / (square + 1e-3).squareRoot() * Double(scale[$0]) }
+      layers.rms_norm(x, scale, 0.3, count, &y)
+      expect("rms norm") { wide[$0] / (square + 0.3).squareRoot() * Double(scale[$0]) }
       layers.gelu(x, count, &y)
       expect("gelu") { 0.5 * wide[$0] * (1 + erf(wide[$0] / 2.0.squareRoot())) }
       layers.gelu_tanh(x, count, &y)

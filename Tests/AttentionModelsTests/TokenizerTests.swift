@@ -73,13 +73,45 @@ private struct Case: Decodable {
     #expect(tokenizer.decode(tokenizer.encode(text).ids, skippingSpecial: false) == text)
   }
 
+  private static func tokenizer(_ json: String) throws -> any Tokenizer {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tokenizer-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try Data(json.utf8).write(to: folder.appendingPathComponent("tokenizer.json"))
+    return try Tokenizers.load(folder: folder.path)
+  }
+
+  @Test func aWordOfAHundredCharactersIsTheLongestThatIsCut() throws {
+    let tokenizer = try WordPiece(tokens: ["[UNK]", "[CLS]", "[SEP]", "a", "##a"], file: "words")
+    for count in [99, 100] {
+      let ids = tokenizer.encode(String(repeating: "a", count: count)).ids
+      #expect(ids == [1, 3] + Array(repeating: 4, count: count - 1) + [2])
+    }
+    #expect(tokenizer.encode(String(repeating: "a", count: 101)).ids == [1, 0, 2])
+  }
+
+  @Test(arguments: [true, false])
+  func aWordThatIsATokenNeedsNoMerges(ignores: Bool) throws {
+    let tokenizer = try Self.tokenizer(
+      #"{"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"abb":3},"merges":["a b"],"ignore_merges":\#(ignores)},"#
+        + #""pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}}"#)
+    #expect(tokenizer.encode("abb").ids == (ignores ? [3] : [2, 1]))
+    #expect(tokenizer.encode("abba").ids == [2, 1, 0])
+  }
+
+  /// The blank that is put in front of a text is in no range of it.
+  @Test func rangesAreThoseOfTheTextWithoutItsPrefix() throws {
+    let tokenizer = try Self.tokenizer(
+      #"{"model":{"type":"BPE","vocab":{"a":0,"b":1,"Ġ":2,"Ġa":3},"merges":["Ġ a"]},"#
+        + #""pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true}}"#)
+    let text = tokenizer.encode("ab")
+    #expect(text.ids == [3, 1])
+    #expect(text.ranges == [0..<1, 1..<2])
+  }
+
   @Test func whatIsNotKnownIsRefused() throws {
     func error(_ json: String) throws -> String {
-      let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tokenizer-\(UUID().uuidString)")
-      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-      defer { try? FileManager.default.removeItem(at: folder) }
-      try Data(json.utf8).write(to: folder.appendingPathComponent("tokenizer.json"))
-      return try #require(throws: TokenizerError.self) { try Tokenizers.load(folder: folder.path) }.description
+      try #require(throws: TokenizerError.self) { try Self.tokenizer(json) }.description
     }
     #expect(try error("nonsense").contains("does not parse"))
     #expect(try error(#"{"model":{"type":"Unigram","vocab":{}}}"#).contains("Unigram"))

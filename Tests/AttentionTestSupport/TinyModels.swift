@@ -54,7 +54,7 @@ package enum TinyModels {
       """
       {"model_type": "bert", "hidden_size": \(width), "num_hidden_layers": 2, "num_attention_heads": 2,
        "intermediate_size": \(wide), "vocab_size": \(5 + words.count), "max_position_embeddings": 40,
-       "type_vocab_size": 2, "layer_norm_eps": 1e-12, "hidden_act": "gelu"}
+       "type_vocab_size": 2, "layer_norm_eps": 0.05, "hidden_act": "gelu"}
       """, to: folder + "/config.json")
     let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + words
     try write(vocabulary.joined(separator: "\n") + "\n", to: folder + "/vocab.txt")
@@ -91,7 +91,7 @@ package enum TinyModels {
       """
       {"model_type": "llama", "hidden_size": \(width), "num_hidden_layers": 2, "num_attention_heads": 4,
        "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": \(wide), "vocab_size": \(decoderTokens),
-       "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 100, "hidden_act": "silu"}
+       "max_position_embeddings": 512, "rms_norm_eps": 0.05, "rope_theta": 100, "hidden_act": "silu"}
       """, to: folder + "/config.json")
     var vocabulary: [String: Int] = [:]
     var next: UInt32 = 0x100

@@ -129,6 +129,11 @@ struct KVCacheTests {
       #expect(mismatch("output after \(done)", found, expected, Bound(2e-5)) == nil)
     }
     #expect(cache.pool.blockCount - cache.pool.freeCount <= 5)
+    // An empty sequence begins anew.
+    try cache.truncate(to: 0)
+    #expect(cache.positions == [0])
+    try cache.append(key: try rows(key, [7]), value: try rows(value, [7]))
+    #expect(cache.positions == [1])
   }
 
   @Test("Out of blocks: an error that changes nothing", arguments: devices)
