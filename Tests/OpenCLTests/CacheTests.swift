@@ -21,6 +21,23 @@ extension OnDevices {
       return program
     }
 
+    /// The trimming goes by it.
+    @Test("what is used is as good as new", arguments: devices)
+    func use(device: Device) throws {
+      let directory = try TemporaryDirectory()
+      _ = try Self.build(device, directory)
+      let file = directory.path + "/cache/" + (try Self.onlyFile(directory))
+      func age() throws -> TimeInterval {
+        let used = try FileManager.default.attributesOfItem(atPath: file)[.modificationDate] as? Date
+        return Date().timeIntervalSince(try #require(used))
+      }
+      try FileManager.default.setAttributes(
+        [.modificationDate: Date(timeIntervalSinceNow: -7 * 86_400)], ofItemAtPath: file)
+      #expect(try age() > 86_400)
+      #expect(try Self.build(device, directory).builtFromCache)
+      #expect(try age() < 86_400)
+    }
+
     @Test("the second build comes from it", arguments: devices)
     func secondBuild(device: Device) throws {
       let directory = try TemporaryDirectory()
