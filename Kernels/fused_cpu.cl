@@ -22,7 +22,7 @@
 //
 //   keys    [panel of PANEL keys][d][PANEL]           values  [panel of PANEL columns][key][PANEL]
 //
-// padded with zeros to whole tiles of keys and whole panels of columns.
+// padded with zeros to whole panels of keys and of columns. (There is room for whole tiles of keys; no span reaches it.)
 
 #ifndef ROWS
 #define ROWS 6
@@ -62,7 +62,7 @@ typedef struct {
 
 // panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys.
 static void pack_key_tile(__global float *panels, __global const storage_t *rows, int row_count, int width) {
-  for (int p = 0; p < KEY_PANELS; p++, panels += (long)width * PANEL)
+  for (int p = 0; p * PANEL < row_count; p++, panels += (long)width * PANEL)
     for (int x = 0; x < PANEL; x++) {
       const int row = p * PANEL + x;
       int d = 0;
@@ -85,7 +85,7 @@ static bool pack_value_tile(__global float *panels, long panel_stride, __global 
                             int width) {
   int4 finite = -1;
   bool rest_finite = true;
-  for (int row = 0; row < TILE_KEYS; row++)
+  for (int row = 0; row < padded(row_count, PANEL); row++)
     for (int c = 0; c * PANEL < width; c++) {
       __global float *to = panels + c * panel_stride + row * PANEL;
       const int columns = row < row_count ? min(PANEL, width - c * PANEL) : 0;
@@ -125,16 +125,16 @@ __kernel ALONE void pack_keys_values(
 
 // MARK: The micro-kernel
 
-// c[r] += Σ_k a[r · row_stride + k · step] · b[k]
-static void multiply(vector_t c[ROWS][COLUMNS], __local const float *a, int row_stride, int step,
-                     __global const vector_t *b, int depth) {
+// c[r] += Σ_k a[r · row_stride + k] · b[k]
+static void multiply(vector_t c[ROWS][COLUMNS], __local const float *a, int row_stride, __global const vector_t *b,
+                     int depth) {
   for (int k = 0; k < depth; k++) {
     vector_t row[COLUMNS];
 #pragma unroll
     for (int v = 0; v < COLUMNS; v++) row[v] = b[k * COLUMNS + v];
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-      const vector_t factor = a[r * row_stride + k * step];
+      const vector_t factor = a[r * row_stride + k];
 #pragma unroll
       for (int v = 0; v < COLUMNS; v++) c[r][v] = fma(factor, row[v], c[r][v]);
     }
@@ -156,7 +156,7 @@ static float sum_of(vector_t v) { return REDUCE(v, SUM); }
 
 // What a work-item keeps in local memory.
 typedef struct {
-  __local float *query;       // [ROW_BLOCKS][head_dimension][ROWS], so that a step's broadcasts are neighbours
+  __local float *query;       // [TILE_ROWS][head_dimension]
   __local float *weight;      // [TILE_ROWS][TILE_KEYS]: the tile's scores, then its weights
   __local float *output;      // [TILE_ROWS][value columns, padded]
   __local vector_t *largest;  // [TILE_ROWS], each: the largest of the tile's scores, lane by lane
@@ -181,15 +181,29 @@ static Span span_of_block(const Head head, int i0, int last, int first) {
 
 // Rows of zeros fill the last block.
 static void load_queries(Tile t, __global const storage_t *query, int rows, int head_dimension) {
-  for (int row = 0; row < padded(rows, ROWS); row++) {
-    __local float *to = t.query + row / ROWS * ROWS * head_dimension + row % ROWS;
-    for (int d = 0; d < head_dimension; d++)
-      to[d * ROWS] = row < rows ? load_element(query, (long)row * head_dimension + d) : 0.0f;
-  }
+  const int elements = rows * head_dimension, end = padded(rows, ROWS) * head_dimension;
+  int n = 0;
+  for (; n + 4 <= elements; n += 4) vstore4(load_four(query, n), 0, t.query + n);
+  for (; n < end; n++) t.query[n] = n < elements ? load_element(query, n) : 0.0f;
 }
 
-// S = Q·Kᵀ of one block of rows and one panel of keys. Plain scores, which only the scale modifies, are finished here,
-// and their maxima begun.
+// What every row of a block sees of a span and only the scale modifies. Without mask and blocks that is the middle of it,
+// between the edges that causal masks and windows have there; with them all or nothing.
+static Span plain_span(const Modifiers m, const Head head, int i0, int last, int first, Span span, int visibility) {
+  Span plain = {span.begin, span.begin};
+  if (m.softcap != 0.0f || head.slope != 0.0f) return plain;
+  if (visibility == TILE_OPEN) plain.end = span.end;
+  if (visibility != TILE_MIXED || m.mask_kind != MASK_NONE || m.query_block != 0) return plain;
+  const int begin = max(padded(first_visible(head, last) - first, PANEL), span.begin);
+  const int end = min((end_visible(head, i0) - first) / PANEL * PANEL, span.end);
+  if (begin < end) {
+    plain.begin = begin;
+    plain.end = end;
+  }
+  return plain;
+}
+
+// S = Q·Kᵀ of one block of rows and one panel of keys. Plain scores are finished here, and their maxima begun.
 static void score_panel(Tile t, const Modifiers m, bool plain, int block, int key, __global const float *panel,
                         int head_dimension) {
   vector_t c[ROWS][COLUMNS];
@@ -197,26 +211,29 @@ static void score_panel(Tile t, const Modifiers m, bool plain, int block, int ke
   for (int r = 0; r < ROWS; r++)
 #pragma unroll
     for (int v = 0; v < COLUMNS; v++) c[r][v] = 0.0f;
-  multiply(c, t.query + block * ROWS * head_dimension, 1, ROWS, (__global const vector_t *)panel, head_dimension);
-  const float factor = plain ? m.scale : 1.0f;
+  multiply(c, t.query + block * ROWS * head_dimension, head_dimension, (__global const vector_t *)panel,
+           head_dimension);
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     __local vector_t *to = (__local vector_t *)(t.weight + (block * ROWS + r) * TILE_KEYS + key);
-    vector_t largest = t.largest[block * ROWS + r];
+    if (plain) {
+      vector_t largest = t.largest[block * ROWS + r];
 #pragma unroll
-    for (int v = 0; v < COLUMNS; v++) {
-      c[r][v] *= factor;
-      largest = LARGER(c[r][v], largest);
-      to[v] = c[r][v];
+      for (int v = 0; v < COLUMNS; v++) {
+        c[r][v] *= m.scale;
+        largest = LARGER(c[r][v], largest);
+      }
+      t.largest[block * ROWS + r] = largest;
     }
-    t.largest[block * ROWS + r] = largest;
+#pragma unroll
+    for (int v = 0; v < COLUMNS; v++) to[v] = c[r][v];
   }
 }
 
-// Products to scores, in place, and the largest of them, of one row that is not plain.
+// Products to scores, in place, and the largest so far, of what is not plain of one row.
 static void modify_row(Tile t, const Modifiers m, const Head head, int row, int i, int j0, Span span) {
   __local vector_t *s = (__local vector_t *)(t.weight + row * TILE_KEYS);
-  vector_t largest = -INFINITY;
+  vector_t largest = t.largest[row];
   WIDE(int) seen = 0;
   for (int v = span.begin / VECTOR; v < span.end / VECTOR; v++) {
     WIDE(int) visible;
@@ -269,7 +286,7 @@ static void weigh_panel(Tile t, int block, int column, int columns, Span span, _
 #pragma unroll
     for (int v = 0; v < COLUMNS; v++) c[r][v] = ((__local vector_t *)(output + r * columns))[v] * rescale;
   }
-  multiply(c, t.weight + block * ROWS * TILE_KEYS + span.begin, TILE_KEYS, 1,
+  multiply(c, t.weight + block * ROWS * TILE_KEYS + span.begin, TILE_KEYS,
            (__global const vector_t *)(panel + span.begin * PANEL), span.end - span.begin);
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
@@ -333,7 +350,6 @@ __kernel ALONE void fused_cpu(
   }
 
   const int last = i0 + rows - 1;
-  const bool unmodified = softcap == 0.0f && head.slope == 0.0f;
   __global const uchar *classes =
       mask_classes + head.mask_tiles + (mask_query_stride == 0 ? 0 : (long)row_tile * mask_class_stride);
   for (int j0 = first_visible(head, i0) / TILE_KEYS * TILE_KEYS; j0 < end_visible(head, last); j0 += TILE_KEYS) {
@@ -341,8 +357,7 @@ __kernel ALONE void fused_cpu(
     const int mask_class = mask_kind == MASK_NONE ? TILE_OPEN : classes[tile];
     if (tile_visibility(m, head, i0, rows, j0, TILE_KEYS, mask_class) == TILE_HIDDEN) continue;
 
-    Span spans[ROW_BLOCKS];
-    bool plain[ROW_BLOCKS];
+    Span spans[ROW_BLOCKS], plain[ROW_BLOCKS];
     for (int b = 0; b < blocks; b++) {
       const int first = i0 + b * ROWS, end = min(first + ROWS, last + 1);
       spans[b] = span_of_block(head, first, end - 1, j0);
@@ -350,7 +365,7 @@ __kernel ALONE void fused_cpu(
                                              spans[b].end - spans[b].begin, mask_class);
       // A block of rows that sees nothing of the tile has no part in it.
       if (visibility == TILE_HIDDEN) spans[b].end = spans[b].begin;
-      plain[b] = unmodified && visibility == TILE_OPEN;
+      plain[b] = plain_span(m, head, first, end - 1, j0, spans[b], visibility);
     }
     const Span whole = span_of_block(head, i0, last, j0);
 
@@ -358,12 +373,14 @@ __kernel ALONE void fused_cpu(
     for (int j = whole.begin; j < whole.end; j += PANEL)
       for (int b = 0; b < blocks; b++)
         if (j >= spans[b].begin && j < spans[b].end)
-          score_panel(t, m, plain[b], b, j, key + (long)j * head_dimension, head_dimension);
+          score_panel(t, m, j >= plain[b].begin && j < plain[b].end, b, j, key + (long)j * head_dimension, head_dimension);
 
     for (int b = 0; b < blocks; b++) {
+      const Span before = {spans[b].begin, plain[b].begin}, after = {plain[b].end, spans[b].end};
       for (int row = b * ROWS; row < b * ROWS + ROWS; row++) {
-        if (plain[b]) t.seen[row] = 1;
-        else modify_row(t, m, head, row, min(i0 + row, last), j0, spans[b]);
+        if (plain[b].begin < plain[b].end) t.seen[row] = 1;
+        if (before.begin < before.end) modify_row(t, m, head, row, min(i0 + row, last), j0, before);
+        if (after.begin < after.end) modify_row(t, m, head, row, min(i0 + row, last), j0, after);
       }
       softmax_block(t, b, spans[b]);
     }
@@ -381,8 +398,8 @@ __kernel ALONE void fused_cpu(
   for (int row = 0; row < rows; row++) {
     const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);
     log_sum_exp[head.log_sum_exp + i0 + row] = end.log_sum_exp;
-    for (int n = 0; n < value_dimension; n++)
-      store_element(output, head.output + (long)(i0 + row) * value_dimension + n,
-                    t.output[row * columns + n] * end.factor);
+    for (int n = 0; n < value_dimension; n += 4)
+      store_four(output, head.output + (long)(i0 + row) * value_dimension + n,
+                 vload4(0, t.output + row * columns + n) * end.factor, value_dimension - n);
   }
 }

@@ -13,8 +13,8 @@ SHARED float shift_of(float m) { return isinf(m) ? 0.0f : m; }
 // e^x: the device's own with NATIVE_EXP2, otherwise within 2 units in the last place; 0 below −87.68, ∞ above 88.37, NaN of NaN.
 //
 // x = (k + f) · ln 2 with k an integer and |f| ≤ ½: 2^f by a polynomial (minimax, relative error 2^−29), 2^k by building
-// its exponent. Adding 1.5 · 2²³ rounds to an integer and leaves k in the low bits. The bounds keep k within −127 … 128,
-// whose exponents are those of 0 and ∞. log₂ e is in two parts, for f is what is left of a difference.
+// its exponent. Adding 1.5 · 2²³ + 127 rounds to an integer and leaves k + 127, a float's exponent, in the low bits. The
+// bounds keep k within −127 … 128, whose exponents are those of 0 and ∞. log₂ e is in two parts, for f is what is left of a difference.
 SHARED WIDE(float) exponential(WIDE(float) x) {
 #ifdef NATIVE_EXP2
   return native_exp2(x * 1.44269504f);
@@ -22,8 +22,8 @@ SHARED WIDE(float) exponential(WIDE(float) x) {
   const WIDE(float) low = -88.0296919f, high = 88.7228391f;
   x = x > high ? high : x;
   x = x < low ? low : x;
-  const WIDE(float) rounded = fma(x, (WIDE(float))1.44269504f, (WIDE(float))12582912.0f);
-  const WIDE(float) k = rounded - 12582912.0f;
+  const WIDE(float) rounded = fma(x, (WIDE(float))1.44269504f, (WIDE(float))12583039.0f);
+  const WIDE(float) k = rounded - 12583039.0f;
   const WIDE(float) f = fma(x, (WIDE(float))1.92596299e-8f, fma(x, (WIDE(float))1.44269502f, -k));
   WIDE(float) p = 1.53458124e-4f;
   p = fma(p, f, (WIDE(float))1.33999309e-3f);
@@ -32,7 +32,7 @@ SHARED WIDE(float) exponential(WIDE(float) x) {
   p = fma(p, f, (WIDE(float))2.40226462e-1f);
   p = fma(p, f, (WIDE(float))6.93147182e-1f);
   p = fma(p, f, (WIDE(float))1.0f);
-  return p * WIDE(as_float)((WIDE(as_int)(rounded) + 127) << 23);
+  return p * WIDE(as_float)(WIDE(as_int)(rounded) << 23);
 #endif
 }
 
