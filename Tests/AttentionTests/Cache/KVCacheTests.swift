@@ -33,6 +33,14 @@ struct KVCacheTests {
     }
   }
 
+  @Test("Values wider than keys", arguments: devices, [KVCacheStorage.float32, .q8_0])
+  func wideValues(device: TestDevice, storage: KVCacheStorage) throws {
+    let cache = try Self.cache(device, batch: 2, storage: storage) { $0.valueDimension = 64 }
+    var model = CacheModel(cache)
+    for (n, lengths) in [(20, [20, 3]), (2, [1, 2])] { try model.append(n, lengths, .float32, .bhsd, to: cache) }
+    try model.check(cache, device.engine(), queries: 1, heads: 4)
+  }
+
   /// A megabyte of keys is the first part of a cache on a device, 4096 tokens here.
   @Test("A cache grows in parts, and a key stays where it is", arguments: devices)
   func parts(device: TestDevice) throws {
