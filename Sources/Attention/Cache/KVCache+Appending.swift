@@ -29,11 +29,12 @@ extension KVCache {
       try keepSinks(key, layout, counts, &changed)
       let moved = try moveSinks(&changed, &change)
       try change.copyShared()
-      for move in moved { try move(pool.store) }
       try pool.store.append(
         tokens, key: key, value: value,
         headStrides: (strides.headStride * headDimension, strides.headStride * valueDimension),
         angles: options.rotary.map { RotaryAngles(embedding: $0, values: $0.angles(at: angles)) })
+      // Sinks that have come with what makes the cache roll move too.
+      for move in moved { try move(pool.store) }
     } catch {
       change.undo()
       throw error

@@ -33,6 +33,14 @@ struct KVCacheTests {
     }
   }
 
+  @Test("Values wider than keys", arguments: devices, [KVCacheStorage.float32, .q8_0])
+  func wideValues(device: TestDevice, storage: KVCacheStorage) throws {
+    let cache = try Self.cache(device, batch: 2, storage: storage) { $0.valueDimension = 64 }
+    var model = CacheModel(cache)
+    for (n, lengths) in [(20, [20, 3]), (2, [1, 2])] { try model.append(n, lengths, .float32, .bhsd, to: cache) }
+    try model.check(cache, device.engine(), queries: 1, heads: 4)
+  }
+
   /// A megabyte of keys is the first part of a cache on a device, 4096 tokens here.
   @Test("A cache grows in parts, and a key stays where it is", arguments: devices)
   func parts(device: TestDevice) throws {
@@ -110,30 +118,47 @@ struct KVCacheTests {
     }
     let reference = try TestDevice.reference.engine()
     let tables = try RotaryTables(RotaryEmbedding(dimensions: 32), positions: total)
-    var done = 0
-    for count in [1, 1, 30, 20, 1, 60, 1, 1, 17, 1, 1, 1, 65] {
-      try cache.append(
-        key: try rows(key, Array(done..<done + count)), value: try rows(value, Array(done..<done + count)))
-      done += count
-      let kept = (0..<done).filter { $0 < 3 || $0 >= done - 40 }
+    func append(_ tokens: [Int]) throws {
+      try cache.append(key: try rows(key, tokens), value: try rows(value, tokens))
+    }
+    func check(_ kept: [Int], _ when: String) throws {
       #expect(cache.lengths == [kept.count])
-      #expect(cache.positions == [done])
       var (k, q) = (try rows(key, kept), query)
       if rotates {
         // As if what is kept had come without what is forgotten.
         k = try reference.rotaryEmbedding(k, tables)
         q = try reference.rotaryEmbedding(q, tables, positions: [[kept.count - 1]])
       }
-      let expected = try reference.scaledDotProductAttention(query: q, key: k, value: try rows(value, kept))
-      let found = try engine.scaledDotProductAttention(query: query, cache: cache)
-      #expect(mismatch("output after \(done)", found, expected, Bound(2e-5)) == nil)
+      var options = CacheAttentionOptions()
+      var call = AttentionCall(query: q, key: k, value: try rows(value, kept))
+      for softcap in [nil, 2] as [Float?] {
+        (options.softcap, call.softcap) = (softcap, softcap)
+        let found = try engine.attention(query: query, cache: cache, options).output
+        #expect(mismatch("output after \(when)", found, try reference.attention(call).output, Bound(2e-5)) == nil)
+      }
+    }
+    var done = 0
+    for count in [1, 1, 30, 20, 1, 60, 1, 1, 17, 1, 1, 1, 65] {
+      try append(Array(done..<done + count))
+      done += count
+      #expect(cache.positions == [done])
+      try check((0..<done).filter { $0 < 3 || $0 >= done - 40 }, "\(done)")
     }
     #expect(cache.pool.blockCount - cache.pool.freeCount <= 5)
-    // An empty sequence begins anew.
+    // Cut to fewer tokens than there are sinks, it takes new ones, which stay when it rolls again.
+    try cache.truncate(to: 1)
+    try append(Array(100..<150))
+    try check([0, 100, 101] + Array(110..<150), "new sinks")
+    // An empty sequence begins anew, and holds no block.
     try cache.truncate(to: 0)
     #expect(cache.positions == [0])
-    try cache.append(key: try rows(key, [7]), value: try rows(value, [7]))
+    #expect(cache.pool.freeCount == cache.pool.blockCount)
+    try append([7])
     #expect(cache.positions == [1])
+    // More at once than it keeps, from the first token on.
+    try cache.truncate(to: 0)
+    try append(Array(7..<107))
+    try check([7, 8, 9] + Array(67..<107), "a long prompt")
   }
 
   @Test("Out of blocks: an error that changes nothing", arguments: devices)
@@ -155,6 +180,23 @@ struct KVCacheTests {
         try fork.truncate(to: 0)
         return cache
       }())
+    try model.check(cache, device.engine(), queries: 1, heads: 4)
+  }
+
+  @Test("Blocks that a failed append took are free again", arguments: devices)
+  func undone(device: TestDevice) throws {
+    let cache = try Self.cache(device, batch: 2) { $0.blockLimit = 3 }
+    var model = CacheModel(cache)
+    try model.append(20, [20, 0], .float32, .bhsd, to: cache)
+    // The first sequence takes the last block before there is none for the second.
+    let rows = try Tensor([Float](repeating: 1, count: 2 * 2 * 20 * 32), shape: [2, 2, 20, 32])
+    for _ in 0..<2 {
+      #expect(throws: AttentionError.outOfBlocks(needed: 1, available: 0)) {
+        try cache.append(key: rows, value: rows, lengths: [20, 1])
+      }
+    }
+    #expect(cache.pool.blockCount - cache.pool.freeCount == 2)
+    try model.append(20, [20, 0], .float32, .bhsd, to: cache)
     try model.check(cache, device.engine(), queries: 1, heads: 4)
   }
 
