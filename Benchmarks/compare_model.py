@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs the encoder MiniLM in this project and in PyTorch, in turn: batches of 32 texts of equal length, float32, all cores.
 `attend fetch minilm` gets the model. PyTorch computes the same layers as plain modules, with its own attention
-(scaled_dot_product_attention), up to the mean of the last layer; neither side's time has the tokenizer in it that matters.
-Prints sentences per second by length, medians of the rounds, and the ratio; above 1 this project is faster."""
+(scaled_dot_product_attention), and starts from token numbers; our time has the tokenizer in it. First both embed one
+sentence, and embeddings that differ are an error. Prints sentences per second by length, medians of the rounds, and the
+ratio; above 1 this project is faster."""
 
 import argparse
 import json
@@ -10,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +26,7 @@ except ModuleNotFoundError as error:
     sys.exit(f"compare_model.py: {error}; Benchmarks/README.md says how to set up the peers")
 
 BATCH = 32  # that of `attend bench --model`
+SENTENCE = "the animal crossed the street"  # each word whole in the vocabulary
 
 
 class Encoder:
@@ -70,13 +73,32 @@ def torch_rate(encoder: Encoder, length: int) -> float:
     return BATCH / best
 
 
-def attend_rate(attend: str, model: str, device: str, length: int) -> tuple[int, float]:
-    """The length that the texts came to in tokens, and sentences per second."""
-    command = [attend, "bench", "--model", model, "--device", device, "--query-length", str(length), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def attend_json(*command: str) -> dict:
+    """The first object that it prints."""
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"compare_model.py: {done.stderr.strip()}")
-    line = json.loads(done.stdout.splitlines()[0])
+    return json.loads(done.stdout.splitlines()[0])
+
+
+def check(encoder: Encoder, attend: str, model: Path, device: str) -> None:
+    """Both embed one sentence."""
+    vocabulary = (model / "vocab.txt").read_text().splitlines()
+    ids = [vocabulary.index(word) for word in ["[CLS]", *SENTENCE.split(), "[SEP]"]]
+    expected = encoder.embed(torch.tensor([ids]))[0]
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "sentence.txt"
+        text.write_text(SENTENCE + "\n")
+        options = ["--model", str(model), "--device", device, "--index", str(Path(folder) / "index")]
+        found = torch.tensor(attend_json(attend, "embed", str(text), *options)["embedding"])
+    off = (found - expected).abs().max().item()
+    if not off < 1e-5:
+        sys.exit(f"compare_model.py: the embedding by {device} is {off:.1e} from PyTorch's, expected less than 1e-5")
+
+
+def attend_rate(attend: str, model: str, device: str, length: int) -> tuple[int, float]:
+    """The length that the texts came to in tokens, and sentences per second."""
+    line = attend_json(attend, "bench", "--model", model, "--device", device, "--query-length", str(length))
     return line["context"], line["sentences_per_second"]
 
 
@@ -95,6 +117,8 @@ def main() -> None:
     torch.set_num_threads(CORES)
     torch.set_grad_enabled(False)
     encoder = Encoder(options.model)
+    for device in options.device:
+        check(encoder, options.attend, options.model, device)
     print(f"PyTorch {torch.__version__}, {CORES} threads, batches of {BATCH}")
     for asked in (int(part) for part in options.lengths.split(",")):
         rates: dict[str, list[float]] = {name: [] for name in ["PyTorch", *options.device]}

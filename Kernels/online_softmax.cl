@@ -10,11 +10,13 @@
 
 SHARED float shift_of(float m) { return isinf(m) ? 0.0f : m; }
 
-// e^x: the device's own with NATIVE_EXP2, otherwise within 2 units in the last place; 0 below −87.68, ∞ above 88.37, NaN of NaN.
+// e^x: the device's own with NATIVE_EXP2, otherwise within 2 units in the last place; 0 below −87.68, ∞ above 88.37, NaN of
+// NaN.
 //
 // x = (k + f) · ln 2 with k an integer and |f| ≤ ½: 2^f by a polynomial (minimax, relative error 2^−29), 2^k by building
 // its exponent. Adding 1.5 · 2²³ + 127 rounds to an integer and leaves k + 127, a float's exponent, in the low bits. The
-// bounds keep k within −127 … 128, whose exponents are those of 0 and ∞. log₂ e is in two parts, for f is what is left of a difference.
+// bounds keep k within −127 … 128, whose exponents are those of 0 and ∞. log₂ e is in two parts, for f is what is left of a
+// difference.
 SHARED WIDE(float) exponential(WIDE(float) x) {
 #ifdef NATIVE_EXP2
   return native_exp2(x * 1.44269504f);
