@@ -70,6 +70,41 @@ static char *stored(const attention_kernels *k, attention_storage storage, float
   return bytes;
 }
 
+static size_t row_bytes(attention_storage storage, int width) {
+  switch (storage) {
+    case ATTENTION_FLOAT32: return (size_t)width * 4;
+    case ATTENTION_ROWS_Q8_0: return (size_t)width / 32 * 34;
+    case ATTENTION_ROWS_Q4_0: return (size_t)width / 32 * 18;
+    default: return (size_t)width * 2;
+  }
+}
+
+// The same for rows of `width`, which may be quantised: the floats become scale · q of each block of 32.
+static char *stored_rows(const attention_kernels *k, attention_storage storage, float *rows, int count, int width) {
+  if (storage < ATTENTION_ROWS_Q8_0) return stored(k, storage, rows, (size_t)(count * width));
+  const bool bytes = storage == ATTENTION_ROWS_Q8_0;
+  char *to = array((size_t)count * row_bytes(storage, width));
+  for (int r = 0; r < count; r++) {
+    uint8_t *row = (uint8_t *)to + (size_t)r * row_bytes(storage, width);
+    uint8_t *scales = row + (bytes ? width : width / 2);
+    if (!bytes) memset(row, 0, (size_t)width / 2);
+    for (int block = 0; block < width / 32; block++) {
+      float *x = rows + (size_t)r * (size_t)width + block * 32, scale = 0;
+      for (int n = 0; n < 32; n++) scale = fabsf(x[n]) > scale || isnan(x[n]) ? fabsf(x[n]) : scale;
+      scale /= bytes ? 127 : 7;
+      k->narrow(ATTENTION_FLOAT16, &scale, 1, scales + 2 * block);
+      k->widen(ATTENTION_FLOAT16, scales + 2 * block, 1, &scale);
+      for (int n = 0; n < 32; n++) {
+        const int q = isfinite(scale) && scale > 0 ? (int)fmaxf(bytes ? -127 : -8, fminf(bytes ? 127 : 7, rintf(x[n] / scale))) : 1;
+        if (bytes) row[block * 32 + n] = (uint8_t)(int8_t)q;
+        else row[block * 16 + n % 16] |= (uint8_t)((q + 8) << (n < 16 ? 0 : 4));
+        x[n] = scale * (float)q;
+      }
+    }
+  }
+  return to;
+}
+
 static float *normals(size_t count) {
   float *numbers = array(count * sizeof(float));
   for (size_t n = 0; n < count; n++) numbers[n] = normal();
@@ -85,8 +120,12 @@ static void check(const attention_kernels *k, const char *set) {
   p.Lk = pick(0, 1) ? pick(1, 40) : pick(1, 700);
   p.group = pick(1, 5);
   const attention_storage storage = (attention_storage)pick(0, 2);
+  const bool can_quantize = p.D % 32 == 0 && p.Dv % 32 == 0;
+  const attention_storage row_storage = pick(0, 2) ? storage : (attention_storage)pick(0, can_quantize ? 4 : 2);
+  const bool values_are_keys = p.Dv <= p.D && !pick(0, 4);
   const size_t size = storage == ATTENTION_FLOAT32 ? 4 : 2, Lq = (size_t)p.Lq, Lk = (size_t)p.Lk, G = (size_t)p.group;
-  p.call = (attention_call){.storage = storage, .head_dimension = p.D, .value_dimension = p.Dv,
+  p.call = (attention_call){.storage = storage, .row_storage = row_storage, .head_dimension = p.D,
+                            .value_dimension = p.Dv, .key_width = p.D, .value_width = values_are_keys ? p.D : p.Dv,
                             .scale = 1 / sqrtf((float)p.D), .top_key_count = pick(1, 9)};
   if (!pick(0, 3)) p.call.softcap = 3;
   p.call.has_sinks = !pick(0, 3);
@@ -96,7 +135,7 @@ static void check(const attention_kernels *k, const char *set) {
   const bool poisoned = !pick(0, 4);
   // (A key that nobody may see, unless all see it.)
   const int poison = pick(0, p.Lk - 1);
-  if (poisoned) p.value[poison * p.Dv + p.Dv / 2] = pick(0, 1) ? NAN : INFINITY;
+  if (poisoned && !values_are_keys) p.value[poison * p.Dv + p.Dv / 2] = pick(0, 1) ? NAN : INFINITY;
   char *query = stored(k, storage, p.query, G * Lq * (size_t)p.D);
 
   // Stretches of equal length but for the last, each in an array of its own.
@@ -104,10 +143,13 @@ static void check(const attention_kernels *k, const char *set) {
   attention_rows *rows = array((size_t)stretches * sizeof *rows);
   for (int n = 0; n < stretches; n++) {
     const int first = n * length, count = first + length > p.Lk ? p.Lk - first : length;
-    char *key = stored(k, storage, p.key + first * p.D, (size_t)(count * p.D));
-    char *value = stored(k, storage, p.value + first * p.Dv, (size_t)(count * p.Dv));
-    rows[n] = (attention_rows){key, value, (ptrdiff_t)size * p.D, (ptrdiff_t)size * p.Dv, first, count};
+    char *key = stored_rows(k, row_storage, p.key + first * p.D, count, p.D);
+    char *value = values_are_keys ? key : stored_rows(k, row_storage, p.value + first * p.Dv, count, p.Dv);
+    rows[n] = (attention_rows){key, value, (ptrdiff_t)row_bytes(row_storage, p.call.key_width),
+                               (ptrdiff_t)row_bytes(row_storage, p.call.value_width), first, count};
   }
+  for (int j = 0; values_are_keys && j < p.Lk; j++)
+    memcpy(p.value + j * p.Dv, p.key + j * p.D, (size_t)p.Dv * sizeof(float));
   p.keys = (attention_key_value_head){.rows = rows, .row_count = stretches, .key_length = p.Lk};
 
   // Positions: open, causal, a window.
@@ -182,9 +224,9 @@ static void check(const attention_kernels *k, const char *set) {
   const bool decodes = k->can_decode(&p.call);
   float *both[2] = {0};  // the output and log-sum-exp of both ways
   for (int way = 0; way < (decodes ? 2 : 1); way++) {
-    char title[200];
-    snprintf(title, sizeof title, "%s %s: %d queries %d keys %d heads D %d Dv %d storage %d mask %d blocks %d positions %d", set,
-             way ? "decode" : "attend", p.Lq, p.Lk, p.group, p.D, p.Dv, storage, p.call.mask_kind, p.call.query_block, kind);
+    char title[240];
+    snprintf(title, sizeof title, "%s %s: %d queries %d keys %d heads D %d Dv %d storage %d rows %d mask %d blocks %d positions %d", set,
+             way ? "decode" : "attend", p.Lq, p.Lk, p.group, p.D, p.Dv, storage, row_storage, p.call.mask_kind, p.call.query_block, kind);
     if (way == 0) {
       for (int h = 0; h < p.group; h++) {
         for (int tile = 0; tile * k->tile_rows < p.Lq; tile++) k->attend_tile(&p.call, p.heads + h, tile, scratch);
@@ -257,7 +299,7 @@ static void check(const attention_kernels *k, const char *set) {
   for (int way = 0; way < 2; way++) free(both[way]);
   for (int n = 0; n < stretches; n++) {
     free((void *)rows[n].key);
-    free((void *)rows[n].value);
+    if (!values_are_keys) free((void *)rows[n].value);
   }
   for (int h = 0; h < p.group; h++) {
     attention_head *head = p.heads + h;

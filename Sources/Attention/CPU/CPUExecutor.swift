@@ -19,16 +19,18 @@ final class CPUExecutor: Sendable {
 
   /// - Parameter progress: Called with the number of heads finished since the last call.
   func run(
-    _ call: AttentionCall, _ problem: AttentionProblem, _ plan: CPUPlan, into results: ResultBuffers,
-    progress: (Int) -> Void
+    _ operands: CPUOperands, _ problem: AttentionProblem, _ plan: CPUPlan, into results: ResultBuffers,
+    progress: (Int) -> Void = { _ in }
   ) throws {
     guard let kernels = plan.instructionSet.kernels else {
       throw AttentionError.cannotRun(device: "cpu", reason: "this processor has no \(plan.instructionSet.rawValue)")
     }
     for block in plan.blocks {
-      let heads = CPUHeads(call, problem, heads: block.heads, tileKeys: plan.tileKeys, into: results)
+      let heads = CPUHeads(operands, problem, heads: block.heads, tileKeys: plan.tileKeys, into: results)
       defer { heads.release() }
-      let pass = CPUPass(kernels.pointee, problem, heads, threads: threads(for: block, of: problem), scratch)
+      let pass = CPUPass(
+        kernels.pointee, attention_call(problem, operands.rows), problem.outputs, heads,
+        threads: threads(for: block, of: problem), scratch)
       switch block.pass {
       case .fused: try pass.attend()
       case .decode:

@@ -1,7 +1,7 @@
 import CAttention
 
 /// Some neighbouring heads of a call as the C kernels see them: where their rows lie and where their results go. It must be
-/// released, and outlives neither the call's tensors nor the results.
+/// released, and outlives neither the operands nor the results.
 struct CPUHeads {
   let groups: [HeadGroup]
   /// One a group.
@@ -11,41 +11,27 @@ struct CPUHeads {
   private let rows: UnsafeMutableBufferPointer<attention_rows>
 
   init(
-    _ call: AttentionCall, _ problem: AttentionProblem, heads range: Range<Int>, tileKeys: Int,
+    _ operands: CPUOperands, _ problem: AttentionProblem, heads range: Range<Int>, tileKeys: Int,
     into results: ResultBuffers
   ) {
     groups = problem.groups(of: range)
-    let runs = groups.map { group in
-      zip(
-        problem.keyRuns(batch: group.batch, head: group.keyHead),
-        problem.valueRuns(batch: group.batch, head: group.keyHead))
+    var stretches: [attention_rows] = []
+    var ends: [Int] = []
+    for group in groups {
+      operands.rows.append(group.batch, group.keyHead, &stretches)
+      ends.append(stretches.count)
     }
-    rows = .allocate(capacity: runs.reduce(0) { $0 + $1.underestimatedCount })
+    rows = .allocate(capacity: stretches.count)
+    _ = rows.initialize(from: stretches)
     keyHeads = .allocate(capacity: groups.count)
     heads = .allocate(capacity: range.count)
-    let size = problem.elementType.byteCount
-    let operands = Operands(call)
-
-    var nextRow = 0
-    for (index, (group, runs)) in zip(groups, runs).enumerated() {
+    for (index, group) in groups.enumerated() {
       let sequence = problem.sequences[group.batch]
-      let first = nextRow
-      var key = 0
-      for (keyRun, valueRun) in runs {
-        let source = keyRun.source == .past ? operands.past : operands.own
-        rows.initializeElement(
-          at: nextRow,
-          to: attention_rows(
-            key: source.key + keyRun.offset * size, value: source.value + valueRun.offset * size,
-            key_stride: keyRun.rowStride * size, value_stride: valueRun.rowStride * size, first: Int32(key),
-            count: Int32(keyRun.rowCount)))
-        nextRow += 1
-        key += keyRun.rowCount
-      }
+      let first = index == 0 ? 0 : ends[index - 1]
       let packed = sequence.packedKeys(tile: tileKeys)
       var keys = attention_key_value_head()
       keys.rows = rows.baseAddress.map { UnsafePointer($0 + first) }
-      keys.row_count = Int32(nextRow - first)
+      keys.row_count = Int32(ends[index] - first)
       keys.key_length = Int32(sequence.keyLength)
       keys.first_key = Int32(packed.lowerBound)
       keys.end_key = Int32(packed.upperBound)
@@ -54,7 +40,7 @@ struct CPUHeads {
         heads.initializeElement(
           at: head - range.lowerBound,
           to: Self.head(
-            problem, call, operands, batch: group.batch, head: head % problem.queryHeads,
+            problem, operands, batch: group.batch, head: head % problem.queryHeads,
             keys: keyHeads.baseAddress.map { UnsafePointer($0 + index) }, into: results))
       }
     }
@@ -72,28 +58,8 @@ struct CPUHeads {
     heads.deallocate()
   }
 
-  /// The first bytes of the call's tensors.
-  private struct Operands {
-    typealias Pair = (key: UnsafePointer<CChar>, value: UnsafePointer<CChar>)
-    let query: UnsafePointer<CChar>
-    let own: Pair
-    let past: Pair
-    let mask, blocks: UnsafePointer<UInt8>?
-
-    init(_ call: AttentionCall) {
-      func bytes(_ tensor: Tensor) -> UnsafePointer<CChar> {
-        UnsafePointer(tensor.storage.base.assumingMemoryBound(to: CChar.self))
-      }
-      query = bytes(call.query)
-      own = (bytes(call.key), bytes(call.value))
-      past = call.past.map { (bytes($0.key), bytes($0.value)) } ?? own
-      mask = call.mask.tensor.map { UnsafePointer($0.storage.base.assumingMemoryBound(to: UInt8.self)) }
-      blocks = call.mask.blocks.map { UnsafePointer($0.visible.storage.base.assumingMemoryBound(to: UInt8.self)) }
-    }
-  }
-
   private static func head(
-    _ problem: AttentionProblem, _ call: AttentionCall, _ operands: Operands, batch b: Int, head h: Int,
+    _ problem: AttentionProblem, _ operands: CPUOperands, batch b: Int, head h: Int,
     keys: UnsafePointer<attention_key_value_head>?, into results: ResultBuffers
   ) -> attention_head {
     let sequence = problem.sequences[b]
@@ -107,8 +73,8 @@ struct CPUHeads {
     head.first_shift = Int32(sequence.firstShift)
     head.end_shift = Int32(sequence.endShift)
     head.offset = Int32(sequence.offset)
-    head.slope = call.alibiSlopes?[h] ?? 0
-    head.sink = call.sinks?[h] ?? 0
+    head.slope = operands.alibiSlopes?[h] ?? 0
+    head.sink = operands.sinks?[h] ?? 0
     if let mask = problem.mask {
       head.mask = operands.mask.map { $0 + mask.offset(batch: b, head: h) * mask.elementType.byteCount }
     }

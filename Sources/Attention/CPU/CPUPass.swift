@@ -14,17 +14,16 @@ struct CPUPass {
   var needsRows: Bool { outputs.needsInsight || outputs.needsScoreMatrix }
 
   init(
-    _ kernels: attention_kernels, _ problem: AttentionProblem, _ heads: CPUHeads, threads: Threads,
-    _ scratch: ScratchMemory
+    _ kernels: attention_kernels, _ call: attention_call, _ outputs: AttentionOutputs, _ heads: CPUHeads,
+    threads: Threads, _ scratch: ScratchMemory
   ) {
     self.kernels = kernels
     self.heads = heads
     self.threads = threads
     self.scratch = scratch
-    outputs = problem.outputs
-    var call = attention_call(problem)
-    workerBytes = roundedUp(kernels.scratch_bytes(&call), to: 64)
     self.call = call
+    self.outputs = outputs
+    workerBytes = withUnsafePointer(to: call) { roundedUp(kernels.scratch_bytes($0), to: 64) }
   }
 
   /// A worker's number finds its memory.

@@ -125,10 +125,13 @@ extension Int {
 }
 
 extension attention_call {
-  /// What all heads of a problem share.
-  init(_ problem: AttentionProblem) {
+  /// What all heads of a problem share. Plans do not ask how rows are stored.
+  init(_ problem: AttentionProblem, _ rows: CPURows? = nil) {
     self.init()
     storage = problem.elementType.cStorage ?? ATTENTION_FLOAT32
+    row_storage = rows?.storage ?? storage
+    key_width = Int32(rows?.keyWidth ?? problem.headDimension)
+    value_width = Int32(rows?.valueWidth ?? problem.valueDimension)
     head_dimension = Int32(problem.headDimension)
     value_dimension = Int32(problem.valueDimension)
     scale = problem.scale

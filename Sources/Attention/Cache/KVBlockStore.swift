@@ -37,11 +37,13 @@ enum KVRows {
     }
   }
 
-  /// The rows on the host.
+  /// The rows on the host: where they are, if they are there, so they are to be read before they may change.
   func tensor() throws -> Tensor {
     switch self {
-    case .host(let tensor): tensor
-    case .device(let tensor): try tensor.tensor()
+    case .host(let tensor): return tensor
+    case .device(let tensor):
+      guard case .host(let storage) = tensor.memory else { return try tensor.tensor() }
+      return Tensor(shape: tensor.shape, elementType: tensor.elementType, storage: storage)
     }
   }
 }
@@ -60,6 +62,16 @@ struct KVToken {
 struct RotaryAngles {
   let embedding: RotaryEmbedding
   let values: [Float]
+
+  /// Rotates a row on the host by the angles of a token or query.
+  func rotate(_ row: UnsafeMutableBufferPointer<Float>, _ index: Int) {
+    let pairs = embedding.pairs
+    values.withUnsafeBufferPointer { values in
+      let cosines = 2 * index * pairs..<(2 * index + 1) * pairs
+      let sines = cosines.upperBound..<cosines.upperBound + pairs
+      embedding.rotate(row, cosines: .init(rebasing: values[cosines]), sines: .init(rebasing: values[sines]))
+    }
+  }
 }
 
 /// What is asked of the keys and values of a cache.

@@ -11,14 +11,14 @@ package struct KVRowFormat: Sendable, Hashable {
   package var byteCount: Int { storage.rowBytes(width) }
 
   /// Writes a row.
-  package func encode(_ row: [Float], to bytes: UnsafeMutableRawBufferPointer) {
+  package func encode(_ row: UnsafeBufferPointer<Float>, to bytes: UnsafeMutableRawBufferPointer) {
     switch storage {
     case .float32: Tensor.store(row, to: bytes, as: .float32)
     case .float16: Tensor.store(row, to: bytes, as: .float16)
     case .bfloat16: Tensor.store(row, to: bytes, as: .bfloat16)
     case .q8_0:
       for block in 0..<width / 32 {
-        let x = row[block * 32..<block * 32 + 32]
+        let x = UnsafeBufferPointer(rebasing: row[block * 32..<block * 32 + 32])
         let largest = x.reduce(Float(0)) { abs($1) > $0 || $1.isNaN ? abs($1) : $0 }
         let scale = largest / 127
         let inverse = scale == 0 ? 0 : 1 / scale
@@ -29,7 +29,7 @@ package struct KVRowFormat: Sendable, Hashable {
       }
     case .q4_0:
       for block in 0..<width / 32 {
-        let x = Array(row[block * 32..<block * 32 + 32])
+        let x = UnsafeBufferPointer(rebasing: row[block * 32..<block * 32 + 32])
         let largest = x.reduce(Float(0)) { abs($1) <= abs($0) ? $0 : $1 }
         let scale = largest / -8
         let inverse = scale == 0 ? 0 : 1 / scale
@@ -41,6 +41,11 @@ package struct KVRowFormat: Sendable, Hashable {
         store(scale: scale, at: width / 2 + block * 2, bytes)
       }
     }
+  }
+
+  /// Writes a row where there is room for it.
+  func encode(_ row: UnsafeBufferPointer<Float>, to place: UnsafeMutableRawPointer) {
+    encode(row, to: UnsafeMutableRawBufferPointer(start: place, count: byteCount))
   }
 
   /// The numbers that a row stands for.

@@ -110,15 +110,15 @@ public struct RotaryEmbedding: Sendable, Hashable, Codable {
     }
   }
 
-  /// A row as the device rotates it.
-  package func rotate(_ row: [Float], cosines: ArraySlice<Float>, sines: ArraySlice<Float>) -> [Float] {
-    var rotated = row
+  /// Rotates the beginning of a row in place, as the device does, by the cosines and sines of its pairs.
+  package func rotate(
+    _ row: UnsafeMutableBufferPointer<Float>, cosines: UnsafeBufferPointer<Float>, sines: UnsafeBufferPointer<Float>
+  ) {
+    let (other, step) = style == .interleaved ? (1, 2) : (pairs, 1)
     for p in 0..<pairs {
-      let (a, b) = style == .interleaved ? (2 * p, 2 * p + 1) : (p, p + pairs)
-      let (c, s) = (cosines[cosines.startIndex + p], sines[sines.startIndex + p])
-      rotated[a] = row[a] * c - row[b] * s
-      rotated[b] = row[b] * c + row[a] * s
+      let (x, y) = (row[p * step], row[p * step + other])
+      row[p * step] = x * cosines[p] - y * sines[p]
+      row[p * step + other] = y * cosines[p] + x * sines[p]
     }
-    return rotated
   }
 }

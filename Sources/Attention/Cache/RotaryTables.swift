@@ -136,17 +136,23 @@ struct Rotation {
   /// On the host.
   func rotated(_ tensor: Tensor) throws -> Tensor {
     var elements = tensor.floats()
-    let (cosines, sines, pairs, width) = (tables.cosines.floats(), tables.sines.floats(), tables.pairs, shape[3])
+    let pairs = tables.pairs
+    let (cosines, sines) = (tables.cosines.floats(), tables.sines.floats())
     let embedding = RotaryEmbedding(dimensions: 2 * pairs, style: tables.style)
-    for b in 0..<shape[0] {
-      for h in 0..<heads {
-        for i in 0..<length {
-          let start = rows.offset(batch: b, head: h, row: i)
-          let first = Int(places[b * length + i]) * pairs
-          let row = embedding.rotate(
-            Array(elements[start..<start + width]), cosines: cosines[first..<first + pairs],
-            sines: sines[first..<first + pairs])
-          elements.replaceSubrange(start..<start + width, with: row)
+    elements.withUnsafeMutableBufferPointer { elements in
+      cosines.withUnsafeBufferPointer { cosines in
+        sines.withUnsafeBufferPointer { sines in
+          for b in 0..<shape[0] {
+            for h in 0..<heads {
+              for i in 0..<length {
+                let row = rows.offset(batch: b, head: h, row: i)
+                let angles = Int(places[b * length + i]) * pairs..<(Int(places[b * length + i]) + 1) * pairs
+                embedding.rotate(
+                  .init(rebasing: elements[row..<row + 2 * pairs]), cosines: .init(rebasing: cosines[angles]),
+                  sines: .init(rebasing: sines[angles]))
+              }
+            }
+          }
         }
       }
     }

@@ -30,7 +30,7 @@ extension AttentionEngine {
         guard let executor = try self.roster.executor(part.device) else { return }
         own = try executor.measure(call, problem, kernels, into: results, repetitions: repetitions)
       case .cpu(let plan):
-        own = try Self.times(repetitions) { try self.cpu.run(call, problem, plan, into: results) { _ in } }
+        own = try Self.times(repetitions) { try self.cpu.run(CPUOperands(call, problem), problem, plan, into: results) }
       case .reference:
         own = Self.times(repetitions) {
           ReferenceAttention.compute(call, problem, heads: part.heads, into: results)

@@ -143,7 +143,7 @@ public final class AttentionEngine: Sendable {
       case .reference:
         ReferenceAttention.compute(call, problem, heads: part.heads, into: results, progress: progress)
       case .cpu(let plan):
-        try self.cpu.run(call, problem, plan, into: results, progress: progress)
+        try self.cpu.run(CPUOperands(call, problem), problem, plan, into: results, progress: progress)
       case .kernels(let kernels):
         try self.roster.executor(part.device)?.run(call, problem, kernels, into: results, progress: progress)
       }

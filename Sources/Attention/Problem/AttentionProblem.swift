@@ -9,8 +9,8 @@ public struct AttentionProblem: Sendable, Equatable {
   public let headDimension: Int
   public let valueDimension: Int
 
-  /// The type of queries, keys, values and the output.
-  public let elementType: ElementType
+  /// The type of queries, keys, values and the output; over a cache, of queries and the output.
+  public internal(set) var elementType: ElementType
   public let layout: TensorLayout
 
   public let scale: Float

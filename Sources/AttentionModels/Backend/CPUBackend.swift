@@ -230,113 +230,20 @@ final class CPUBackend: ModelBackend {
 // MARK: Decoding
 
 extension CPUBackend {
-  /// One sequence's keys and values.
-  final class Cache {
-    enum Store {
-      /// Float32 rows of all heads, token after token, rotated; room for `capacity` tokens.
-      case plain(key: TensorStorage, value: TensorStorage, capacity: Int)
-      /// In another storage, or rolling.
-      case blocks(KVCache)
-    }
-
-    fileprivate(set) var store: Store
-    fileprivate(set) var length = 0
-
-    fileprivate init(_ store: Store) { self.store = store }
-  }
-
-  func makeCache(_ description: CacheDescription) throws -> Cache {
-    if description.storage == .float32, description.rolling == nil {
-      let empty = try TensorStorage(byteCount: 0)
-      return Cache(.plain(key: empty, value: empty, capacity: 0))
-    }
-    var options = KVCache.Options()
-    options.rotary = description.rotary
-    options.rolling = description.rolling
-    return Cache(
-      .blocks(
-        try engine.makeKVCache(
-          heads: description.keyValueHeads, headDimension: description.headDimension, storage: description.storage,
-          options: options)))
-  }
-
-  func rotate(_ x: Matrix, heads: Int, by rotary: RotaryEmbedding) { rotate(x, heads: heads, by: rotary, from: 0) }
-
-  private func rotate(_ x: Matrix, heads: Int, by rotary: RotaryEmbedding, from position: Int) {
-    let pairs = rotary.pairs
-    let width = x.columns / max(1, heads)
-    let angles = rotary.angles(at: Array(position..<position + x.rows))
-    let step = rotary.style == .interleaved ? (pair: 2, other: 1) : (pair: 1, other: pairs)
-    angles.withUnsafeBufferPointer { angles in
-      for row in 0..<x.rows {
-        for head in 0..<heads {
-          let from = x.row(row) + head * width
-          for pair in 0..<pairs {
-            let (cosine, sine) = (angles[2 * row * pairs + pair], angles[(2 * row + 1) * pairs + pair])
-            let (a, b) = (from[pair * step.pair], from[pair * step.pair + step.other])
-            from[pair * step.pair] = a * cosine - b * sine
-            from[pair * step.pair + step.other] = b * cosine + a * sine
-          }
-        }
-      }
-    }
+  func rotate(_ x: Matrix, heads: Int, by rotary: RotaryEmbedding) {
+    rotary.rotate(UnsafeMutableBufferPointer(start: x.floats, count: x.rows * x.columns), rows: x.rows, heads: heads)
   }
 
   func attention(
-    query: Matrix, key: Matrix, value: Matrix, cache: Cache, description: CacheDescription
+    query: Matrix, key: Matrix, value: Matrix, cache: KVCache, description: CacheDescription
   ) throws -> Matrix {
-    try timingAttention { try cachedAttention(query, key, value, cache, description) }
-  }
-
-  private func cachedAttention(
-    _ query: Matrix, _ key: Matrix, _ value: Matrix, _ cache: Cache, _ description: CacheDescription
-  ) throws -> Matrix {
-    let shape = [1, query.rows, description.heads, description.headDimension]
-    let rowShape = [1, key.rows, description.keyValueHeads, description.headDimension]
-    let output: Tensor
-    switch cache.store {
-    case .blocks(let blocks):
-      try blocks.append(key: key.tensor(rowShape), value: value.tensor(rowShape), layout: .bshd)
-      output = try engine.scaledDotProductAttention(query: query.tensor(shape), cache: blocks, layout: .bshd)
-    case .plain:
-      rotate(query, heads: description.heads, by: description.rotary, from: cache.length)
-      rotate(key, heads: description.keyValueHeads, by: description.rotary, from: cache.length)
-      let (keys, values) = try append(key, value, to: cache)
-      let whole = [1, cache.length, description.keyValueHeads, description.headDimension]
-      var call = AttentionCall(
-        query: query.tensor(shape), key: Tensor(shape: whole, elementType: .float32, storage: keys),
-        value: Tensor(shape: whole, elementType: .float32, storage: values), layout: .bshd)
-      call.mask = .causal(.lowerRight)
-      guard let result = try engine.attention(call).output else {
-        throw AttentionError.cannotRun(device: "engine", reason: "the output was not computed")
-      }
-      output = result
+    try timingAttention {
+      let rows = [1, key.rows, description.keyValueHeads, description.headDimension]
+      try cache.append(key: key.tensor(rows), value: value.tensor(rows), layout: .bshd)
+      let output = try engine.scaledDotProductAttention(
+        query: query.tensor([1, query.rows, description.heads, description.headDimension]), cache: cache, layout: .bshd)
+      return Matrix(output, rows: query.rows, columns: query.columns)
     }
-    return Matrix(output, rows: query.rows, columns: query.columns)
-  }
-
-  /// Appends rows to a plain cache, which doubles when it is full.
-  private func append(
-    _ key: Matrix, _ value: Matrix, to cache: Cache
-  ) throws -> (key: TensorStorage, value: TensorStorage) {
-    guard case .plain(var keys, var values, var capacity) = cache.store else {
-      throw AttentionError.cannotRun(device: "cpu", reason: "the cache is of another kind")
-    }
-    let rowBytes = key.columns * MemoryLayout<Float>.stride
-    let end = cache.length + key.rows
-    if end > capacity {
-      capacity = max(64, 2 * capacity, end)
-      let bytes = try Tensor.byteCount(shape: [capacity, key.columns], elementType: .float32)
-      let (moreKeys, moreValues) = (try TensorStorage(byteCount: bytes), try TensorStorage(byteCount: bytes))
-      moreKeys.base.copyMemory(from: keys.base, byteCount: cache.length * rowBytes)
-      moreValues.base.copyMemory(from: values.base, byteCount: cache.length * rowBytes)
-      (keys, values) = (moreKeys, moreValues)
-      cache.store = .plain(key: keys, value: values, capacity: capacity)
-    }
-    (keys.base + cache.length * rowBytes).copyMemory(from: key.storage.base, byteCount: key.rows * rowBytes)
-    (values.base + cache.length * rowBytes).copyMemory(from: value.storage.base, byteCount: key.rows * rowBytes)
-    cache.length = end
-    return (keys, values)
   }
 }
 

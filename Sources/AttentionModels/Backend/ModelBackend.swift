@@ -7,7 +7,9 @@ import Attention
 protocol ModelBackend: AnyObject {
   associatedtype Matrix: AnyObject
   associatedtype Weights
-  associatedtype Cache: AnyObject
+
+  /// What attends, on one device or several.
+  var engine: AttentionEngine { get }
 
   /// How long attention has taken so far, in seconds of the host's clock.
   var attentionSeconds: Double { get }
@@ -57,13 +59,10 @@ protocol ModelBackend: AnyObject {
   /// Changes `x`, `[tokens, heads · D]`, by turning each head's row to its position: 0, 1, 2, …
   func rotate(_ x: Matrix, heads: Int, by rotary: RotaryEmbedding) throws
 
-  /// An empty cache of one sequence's keys and values, for one layer.
-  func makeCache(_ description: CacheDescription) throws -> Cache
-
   /// Appends a sequence's next keys and values to a cache, and attends from its next queries to all that is in it, each
   /// query to the keys up to its own. Queries and keys are rotated to their positions.
   func attention(
-    query: Matrix, key: Matrix, value: Matrix, cache: Cache, description: CacheDescription
+    query: Matrix, key: Matrix, value: Matrix, cache: KVCache, description: CacheDescription
   ) throws -> Matrix
 }
 
@@ -76,6 +75,39 @@ struct CacheDescription: Sendable {
   var storage = KVCacheStorage.float32
   /// Keeps memory constant: the first tokens and the last.
   var rolling: KVCache.Options.Rolling?
+}
+
+extension ModelBackend {
+  /// An empty cache of one sequence's keys and values, for one layer.
+  func makeCache(_ description: CacheDescription) throws -> KVCache {
+    var options = KVCache.Options()
+    options.rotary = description.rotary
+    options.rolling = description.rolling
+    return try engine.makeKVCache(
+      heads: description.keyValueHeads, headDimension: description.headDimension, storage: description.storage,
+      options: options)
+  }
+}
+
+extension RotaryEmbedding {
+  /// Turns the rows of `heads` heads side by side, `[rows, heads · D]`, to the positions 0, 1, 2, …
+  func rotate(_ x: UnsafeMutableBufferPointer<Float>, rows: Int, heads: Int) {
+    guard rows > 0, heads > 0 else { return }
+    let width = x.count / (rows * heads)
+    angles(at: Array(0..<rows)).withUnsafeBufferPointer { angles in
+      for row in 0..<rows {
+        let cosines = 2 * row * pairs..<(2 * row + 1) * pairs
+        let sines = cosines.upperBound..<cosines.upperBound + pairs
+        for head in 0..<heads {
+          let first = (row * heads + head) * width
+          rotate(
+            UnsafeMutableBufferPointer(rebasing: x[first..<first + width]),
+            cosines: UnsafeBufferPointer(rebasing: angles[cosines]),
+            sines: UnsafeBufferPointer(rebasing: angles[sines]))
+        }
+      }
+    }
+  }
 }
 
 /// A layer `x · Wᵀ + bias`.

@@ -28,7 +28,7 @@ final class OpenCLBackend: ModelBackend {
   typealias Cache = KVCache
 
   private(set) var attentionSeconds = 0.0
-  private let engine: AttentionEngine
+  let engine: AttentionEngine
   private let executor: OpenCLExecutor
   private let tiles: StagedTiles
   /// Work-items that share a row.
@@ -252,31 +252,11 @@ final class OpenCLBackend: ModelBackend {
   }
 
   func rotate(_ x: Matrix, heads: Int, by rotary: RotaryEmbedding) throws {
-    let width = x.columns / max(1, heads)
-    let angles = rotary.angles(at: Array(0..<x.rows))
-    let pairs = rotary.pairs
     var numbers = try floats(of: x)
-    for row in 0..<x.rows {
-      for head in 0..<heads {
-        let start = row * x.columns + head * width
-        let rotated = rotary.rotate(
-          Array(numbers[start..<start + width]), cosines: angles[2 * row * pairs..<(2 * row + 1) * pairs],
-          sines: angles[(2 * row + 1) * pairs..<(2 * row + 2) * pairs])
-        numbers.replaceSubrange(start..<start + width, with: rotated)
-      }
-    }
+    numbers.withUnsafeMutableBufferPointer { rotary.rotate($0, rows: x.rows, heads: heads) }
     try executor.withTurn {
       _ = try numbers.withUnsafeBytes { try executor.queue.enqueueWrite($0, to: x.buffer) }
     }
-  }
-
-  func makeCache(_ description: CacheDescription) throws -> KVCache {
-    var options = KVCache.Options()
-    options.rotary = description.rotary
-    options.rolling = description.rolling
-    return try engine.makeKVCache(
-      heads: description.keyValueHeads, headDimension: description.headDimension, storage: description.storage,
-      options: options)
   }
 
   func attention(

@@ -61,12 +61,12 @@ final class LlamaModel<Backend: ModelBackend> {
 
   /// The keys and values of one text so far.
   final class Context {
-    let caches: [Backend.Cache]
+    let caches: [KVCache]
     let description: CacheDescription
     /// Tokens that it has had.
     fileprivate(set) var count = 0
 
-    fileprivate init(_ caches: [Backend.Cache], _ description: CacheDescription) {
+    fileprivate init(_ caches: [KVCache], _ description: CacheDescription) {
       self.caches = caches
       self.description = description
     }

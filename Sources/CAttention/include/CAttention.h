@@ -37,6 +37,9 @@ typedef enum {
   ATTENTION_FLOAT32 = 0,
   ATTENTION_FLOAT16,
   ATTENTION_BFLOAT16,
+  // Of keys and values alone: rows of a cache (rows.inc), in multiples of 32 elements.
+  ATTENTION_ROWS_Q8_0,
+  ATTENTION_ROWS_Q4_0,
 } attention_storage;
 
 /// How a mask tensor's elements are stored; a boolean is a byte.
@@ -50,8 +53,10 @@ typedef enum {
 
 /// What all heads of a call share. Every length and offset is below 2^30.
 typedef struct {
-  attention_storage storage;  ///< Of queries, keys, values and the output.
+  attention_storage storage;      ///< Of queries and the output.
+  attention_storage row_storage;  ///< Of keys and values.
   int head_dimension, value_dimension;
+  int key_width, value_width;  ///< Elements of a stored row: more where values are the beginnings of longer keys.
   float scale;
   float softcap;  ///< 0: none.
   bool has_sinks;
@@ -121,7 +126,7 @@ typedef struct {
   /// Queries and keys of a tile.
   int tile_rows, tile_keys;
 
-  /// to[i] = from[i] as float32, for `count` elements; exact.
+  /// to[i] = from[i] as float32, for `count` elements; exact. Neither this nor `narrow` is for quantised rows.
   void (*widen)(attention_storage storage, const void *from, size_t count, float *to);
   /// to[i] = from[i] as `storage`: nearest, ties to even; NaN stays NaN.
   void (*narrow)(attention_storage storage, const float *from, size_t count, void *to);

@@ -24,7 +24,9 @@ struct CacheBench {
       return try Tensor(shape: tensor.shape, elementType: .float32) { target in
         let rows = target.bindMemory(to: Float.self)
         for start in stride(from: 0, to: elements.count, by: width) {
-          bytes.withUnsafeMutableBytes { format.encode(Array(elements[start..<start + width]), to: $0) }
+          elements.withUnsafeBufferPointer { elements in
+            bytes.withUnsafeMutableBytes { format.encode(.init(rebasing: elements[start..<start + width]), to: $0) }
+          }
           let row = bytes.withUnsafeBytes { format.decode($0) }
           for d in 0..<width { rows[start + d] = row[d] }
         }

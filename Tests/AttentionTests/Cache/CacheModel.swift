@@ -132,7 +132,7 @@ extension KVRowFormat {
   /// A row as it comes out of the storage.
   func rounded(_ row: [Float]) -> [Float] {
     var bytes = [UInt8](repeating: 0, count: byteCount)
-    bytes.withUnsafeMutableBytes { encode(row, to: $0) }
+    row.withUnsafeBufferPointer { row in bytes.withUnsafeMutableBytes { encode(row, to: $0) } }
     return bytes.withUnsafeBytes { decode($0) }
   }
 }
