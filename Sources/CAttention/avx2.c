@@ -7,6 +7,7 @@
 #define HARDWARE_HALF 1
 #define ROWS 6
 #define COLUMNS 2
+#define STEPS 4
 #define KERNELS attention_kernels_avx2
 #include "template/kernels.inc"
 #pragma clang attribute pop

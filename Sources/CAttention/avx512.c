@@ -1,4 +1,5 @@
-// For x86-64 with AVX-512: sixteen lanes, thirty-two registers.
+// For x86-64 with AVX-512: sixteen lanes, thirty-two registers. One step at a time: of several the compiler brings the
+// broadcasts forward, and accumulators have to leave their registers for them.
 #include "internal.h"
 
 #if defined(__x86_64__)
@@ -7,6 +8,7 @@
 #define HARDWARE_HALF 1
 #define ROWS 12
 #define COLUMNS 2
+#define STEPS 1
 #define KERNELS attention_kernels_avx512
 #include "template/kernels.inc"
 #pragma clang attribute pop

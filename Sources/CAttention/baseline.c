@@ -5,5 +5,6 @@
 #define HARDWARE_HALF 0
 #define ROWS 6
 #define COLUMNS 2
+#define STEPS 4
 #define KERNELS attention_kernels_baseline
 #include "template/kernels.inc"

@@ -6,6 +6,7 @@
 #define HARDWARE_HALF 1
 #define ROWS 6
 #define COLUMNS 4
+#define STEPS 4
 #define KERNELS attention_kernels_neon
 #include "template/kernels.inc"
 #endif

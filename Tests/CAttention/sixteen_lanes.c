@@ -9,6 +9,7 @@
 #define HARDWARE_HALF 1
 #define ROWS 12
 #define COLUMNS 2
+#define STEPS 4
 #define KERNELS attention_kernels_sixteen_lanes
 #include "../../Sources/CAttention/template/kernels.inc"
 #pragma clang attribute pop
