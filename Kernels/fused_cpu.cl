@@ -60,23 +60,28 @@ typedef struct {
   int padding;
 } KeyValueHead;
 
-// panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys.
+// Four neighbours of a row, zeros of a row that is not there.
+static float4 load_four_of(__global const storage_t *rows, int row, int row_count, int width, int d) {
+  return row < row_count ? load_four(rows, (long)row * width + d) : (float4)0.0f;
+}
+
+// panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys: blocks of 4 × 4 are turned over in registers.
 static void pack_key_tile(__global float *panels, __global const storage_t *rows, int row_count, int width) {
   for (int p = 0; p * PANEL < row_count; p++, panels += (long)width * PANEL)
-    for (int x = 0; x < PANEL; x++) {
+    for (int x = 0; x < PANEL; x += 4) {
       const int row = p * PANEL + x;
+      __global float *to = panels + x;
       int d = 0;
-      if (row < row_count) {
-        for (; d + 4 <= width; d += 4) {
-          const float4 four = load_four(rows, (long)row * width + d);
-          panels[(d + 0) * PANEL + x] = four.x;
-          panels[(d + 1) * PANEL + x] = four.y;
-          panels[(d + 2) * PANEL + x] = four.z;
-          panels[(d + 3) * PANEL + x] = four.w;
-        }
-        for (; d < width; d++) panels[d * PANEL + x] = load_element(rows, (long)row * width + d);
+      for (; d + 4 <= width; d += 4, to += 4 * PANEL) {
+        const float4 a = load_four_of(rows, row, row_count, width, d), b = load_four_of(rows, row + 1, row_count, width, d);
+        const float4 c = load_four_of(rows, row + 2, row_count, width, d), e = load_four_of(rows, row + 3, row_count, width, d);
+        vstore4((float4)(a.x, b.x, c.x, e.x), 0, to);
+        vstore4((float4)(a.y, b.y, c.y, e.y), 0, to + PANEL);
+        vstore4((float4)(a.z, b.z, c.z, e.z), 0, to + 2 * PANEL);
+        vstore4((float4)(a.w, b.w, c.w, e.w), 0, to + 3 * PANEL);
       }
-      for (; d < width; d++) panels[d * PANEL + x] = 0.0f;
+      for (; d < width; d++, to += PANEL)
+        for (int n = 0; n < 4; n++) to[n] = row + n < row_count ? load_element(rows, (long)(row + n) * width + d) : 0.0f;
     }
 }
 

@@ -23,6 +23,7 @@ struct Attend: ParsableCommand {
   static func main() {
     // What is read by nobody is not worth a crash report: a closed pipe ends the program quietly.
     signal(SIGPIPE, SIG_DFL)
+    PoCLThreads.keepApart()
     do {
       try parseAndRun()
     } catch {

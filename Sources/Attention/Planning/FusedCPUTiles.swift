@@ -31,7 +31,7 @@ public struct FusedCPUTiles: Sendable, Hashable {
   private static let rows: [[Int]] = {
     let table = """
       rows columns rowBlocks keyPanels
-      6    2       12        16
+      12   2       6         16
       6    2       8         8
       6    2       4         4
       6    2       2         2
