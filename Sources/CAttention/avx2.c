@@ -5,6 +5,7 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #define LANES 8
 #define HARDWARE_HALF 1
+#define REGISTERS 16
 #define ROWS 6
 #define COLUMNS 2
 #define STEPS 4

@@ -6,6 +6,7 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
 #define LANES 16
 #define HARDWARE_HALF 1
+#define REGISTERS 32
 #define ROWS 12
 #define COLUMNS 2
 #define STEPS 1

@@ -3,6 +3,7 @@
 
 #define LANES 4
 #define HARDWARE_HALF 0
+#define REGISTERS 16
 #define ROWS 6
 #define COLUMNS 2
 #define STEPS 4

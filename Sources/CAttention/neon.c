@@ -4,6 +4,7 @@
 #if defined(__aarch64__)
 #define LANES 4
 #define HARDWARE_HALF 1
+#define REGISTERS 32
 #define ROWS 6
 #define COLUMNS 4
 #define STEPS 4

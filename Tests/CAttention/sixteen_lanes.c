@@ -7,6 +7,7 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #define LANES 16
 #define HARDWARE_HALF 1
+#define REGISTERS 32
 #define ROWS 12
 #define COLUMNS 2
 #define STEPS 4
