@@ -9,6 +9,7 @@
 #define ROWS 6
 #define COLUMNS 2
 #define STEPS 4
+#define BRAIN_TILES 0
 #define KERNELS attention_kernels_avx2
 #include "template/kernels.inc"
 #pragma clang attribute pop

@@ -10,6 +10,7 @@
 #define ROWS 12
 #define COLUMNS 2
 #define STEPS 1
+#define BRAIN_TILES 0
 #define KERNELS attention_kernels_avx512
 #include "template/kernels.inc"
 #pragma clang attribute pop

@@ -7,5 +7,6 @@
 #define ROWS 6
 #define COLUMNS 2
 #define STEPS 4
+#define BRAIN_TILES 0
 #define KERNELS attention_kernels_baseline
 #include "template/kernels.inc"

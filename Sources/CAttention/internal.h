@@ -14,7 +14,7 @@
 // One a file that includes the template.
 extern const attention_kernels attention_kernels_baseline;
 #if defined(__x86_64__)
-extern const attention_kernels attention_kernels_avx2, attention_kernels_avx512;
+extern const attention_kernels attention_kernels_avx2, attention_kernels_avx512, attention_kernels_amx;
 #elif defined(__aarch64__)
 extern const attention_kernels attention_kernels_neon;
 #endif

@@ -8,6 +8,7 @@
 #define ROWS 6
 #define COLUMNS 4
 #define STEPS 4
+#define BRAIN_TILES 0
 #define KERNELS attention_kernels_neon
 #include "template/kernels.inc"
 #endif

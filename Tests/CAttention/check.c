@@ -113,9 +113,9 @@ static float *normals(size_t count) {
 
 static void check(const attention_kernels *k, const char *set) {
   problem p = {0};
-  const int dimensions[] = {1, 7, 16, 32, 64, 64, 80, 128, 33};
-  p.D = one_of(dimensions, 9);
-  p.Dv = pick(0, 2) ? p.D : one_of(dimensions, 9);
+  const int dimensions[] = {1, 7, 16, 32, 64, 64, 80, 96, 128, 33};
+  p.D = one_of(dimensions, 10);
+  p.Dv = pick(0, 2) ? p.D : one_of(dimensions, 10);
   p.Lq = pick(0, 2) ? pick(1, 20) : pick(1, 200);
   p.Lk = pick(0, 1) ? pick(1, 40) : pick(1, 700);
   p.group = pick(1, 5);
@@ -317,7 +317,7 @@ extern const attention_kernels attention_kernels_sixteen_lanes;
 #endif
 
 static const attention_kernels *kernels_of(int set) {
-  if (set < 4) return attention_kernels_of((attention_instruction_set)set);
+  if (set <= ATTENTION_AMX) return attention_kernels_of((attention_instruction_set)set);
 #if defined(__x86_64__)
   if (attention_kernels_of(ATTENTION_AVX2)) return &attention_kernels_sixteen_lanes;
 #endif
@@ -326,8 +326,8 @@ static const attention_kernels *kernels_of(int set) {
 
 int main(int count, char **arguments) {
   const int calls = count > 1 ? atoi(arguments[1]) : 200;
-  const char *names[] = {"baseline", "neon", "avx2", "avx512", "sixteen lanes on avx2"};
-  for (int set = 0; set < 5; set++) {
+  const char *names[] = {"baseline", "neon", "avx2", "avx512", "amx", "sixteen lanes on avx2"};
+  for (int set = 0; set < 6; set++) {
     const attention_kernels *kernels = kernels_of(set);
     if (!kernels) {
       printf("%s: this processor does not have it\n", names[set]);

@@ -11,6 +11,7 @@
 #define ROWS 12
 #define COLUMNS 2
 #define STEPS 4
+#define BRAIN_TILES 0
 #define KERNELS attention_kernels_sixteen_lanes
 #include "../../Sources/CAttention/template/kernels.inc"
 #pragma clang attribute pop

@@ -11,6 +11,8 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable {
   case avx2
   /// Sixteen lanes: AVX-512 F, BW, DQ and VL, on x86-64.
   case avx512
+  /// The same with AMX's tiles for products of bfloat16, on x86-64 where the system lets a process use them.
+  case amx
 
   /// Those that this processor has, the best first.
   public static var available: [InstructionSet] { allCases.reversed().filter { $0.kernels != nil } }
@@ -43,6 +45,7 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable {
     case .neon: attention_kernels_of(ATTENTION_NEON)
     case .avx2: attention_kernels_of(ATTENTION_AVX2)
     case .avx512: attention_kernels_of(ATTENTION_AVX512)
+    case .amx: attention_kernels_of(ATTENTION_AMX)
     }
   }
 }

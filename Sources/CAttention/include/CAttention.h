@@ -1,13 +1,14 @@
 // CAttention: vector kernels for the CPU in C, and the threads that run them. Plain C: no Swift, no OpenCL.
 //
 // The kernels are written once, in template/*.inc, with vectors of LANES floats (clang's vector extensions). A file for
-// each instruction set (baseline.c, avx2.c, avx512.c, neon.c) defines LANES and the sizes of blocks and includes the
+// each instruction set (baseline.c, avx2.c, avx512.c, amx.c, neon.c) defines LANES and the sizes of blocks and includes the
 // template, every function in it compiled for that instruction set. So a build needs no flags, one binary runs on
 // old processors and new ones, and what a processor has is asked when the program runs.
 //
 //   template/kernels.inc ──► baseline.c   4 lanes, any processor
 //                        ├─► avx2.c       8 lanes, x86-64 with AVX2, FMA and F16C
 //                        ├─► avx512.c    16 lanes, x86-64 with AVX-512 F, BW, DQ and VL
+//                        ├─► amx.c       the same with AMX for products of bfloat16
 //                        └─► neon.c       4 lanes, arm64
 //
 // To add a kernel: write it in an .inc file of template/ as static functions, include that file in kernels.inc, add
@@ -30,6 +31,7 @@ typedef enum {
   ATTENTION_NEON,
   ATTENTION_AVX2,
   ATTENTION_AVX512,
+  ATTENTION_AMX,
 } attention_instruction_set;
 
 /// How elements are stored in memory. Arithmetic is float32 whatever the storage.
