@@ -16,30 +16,32 @@ public struct FusedCPUTiles: Sendable, Hashable {
   /// What to try, best first: later rows take less local memory, which is a cache's worth of it.
   ///
   /// Six rows of two vectors are twelve independent sums, enough to keep two multiply-add units busy, and with the two
-  /// vectors of keys and a broadcast they leave one of AVX2's sixteen registers.
+  /// vectors of keys and a broadcast they leave one of AVX2's sixteen registers. Processors with vectors of 16 have
+  /// thirty-two, for twelve rows.
   package static func candidates(vectorWidth: Int) -> [FusedCPUTiles] {
     let vector = [4, 8, 16].last { $0 <= vectorWidth } ?? 4
-    return rows.map { sizes in
+    return rows.filter { $0[0] <= vector }.map { sizes in
       FusedCPUTiles(
-        vector: vector, rows: sizes[0], columns: sizes[1], rowBlocks: sizes[2],
+        vector: vector, rows: sizes[1], columns: sizes[2], rowBlocks: sizes[3],
         // Tiles of as many keys whatever the vector: their scores stay in the same cache.
-        keyPanels: max(1, sizes[3] * 8 / vector))
+        keyPanels: max(1, sizes[4] * 8 / vector))
     }
   }
 
-  /// The table, read once: planning is part of every call.
+  /// The table, read once: planning is part of every call. First the least vector that a row is for.
   private static let rows: [[Int]] = {
     let table = """
-      rows columns rowBlocks keyPanels
-      12   2       6         16
-      6    2       8         8
-      6    2       4         4
-      6    2       2         2
-      6    2       1         1
+      vector rows columns rowBlocks keyPanels
+      16     12   2       6         16
+      4      6    2       12        16
+      4      6    2       8         8
+      4      6    2       4         4
+      4      6    2       2         2
+      4      6    2       1         1
       """
     return table.split(separator: "\n").dropFirst().map { row in
       row.split(separator: " ").compactMap { Int($0) }
-    }.filter { $0.count == 4 }
+    }.filter { $0.count == 5 }
   }()
 
   init(vector: Int, rows: Int, columns: Int, rowBlocks: Int, keyPanels: Int) {
