@@ -23,7 +23,6 @@ static struct {
   void *context;
   size_t count;
   size_t limit;  // threads that may take part, the owner among them
-  atomic_size_t next;
   _Atomic uint64_t state;
 
   pthread_mutex_t sleep;  // guards what follows
@@ -49,14 +48,28 @@ static void relax(void) {
 static uint64_t job_of(uint64_t state) { return state / JOB; }
 static uint64_t workers_in(uint64_t state) { return state % JOB / WORKER; }
 
+// The tasks are divided into one span a worker, in order. A worker takes those of its own span first, then what others have
+// left. Neighbouring tasks share keys; and what a worker packed in one job is in its own cache when the next job needs it.
+static struct {
+  _Alignas(64) atomic_size_t next;
+} spans[MOST_THREADS];
+
+// The first task of a span: count · span / limit without overflow.
+static size_t span_begin(size_t span) {
+  return pool.count / pool.limit * span + pool.count % pool.limit * span / pool.limit;
+}
+
 static void take_tasks(size_t worker) {
   const attention_task body = pool.body;
   void *const context = pool.context;
-  const size_t count = pool.count;
-  for (;;) {
-    const size_t task = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
-    if (task >= count) return;
-    body(context, task, worker);
+  const size_t limit = pool.limit;
+  for (size_t n = 0; n < limit; n++) {
+    const size_t span = (worker + n) % limit, end = span_begin(span + 1);
+    for (;;) {
+      const size_t task = atomic_fetch_add_explicit(&spans[span].next, 1, memory_order_relaxed);
+      if (task >= end) break;
+      body(context, task, worker);
+    }
   }
 }
 
@@ -128,7 +141,8 @@ void attention_parallel(size_t threads, size_t count, attention_task body, void 
   pool.context = context;
   pool.count = count;
   pool.limit = threads;
-  atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
+  for (size_t span = 0; span < threads; span++)
+    atomic_store_explicit(&spans[span].next, span_begin(span), memory_order_relaxed);
   const uint64_t job = job_of(atomic_load_explicit(&pool.state, memory_order_relaxed)) + 1;
   atomic_store(&pool.state, job * JOB + OPEN);
   if (atomic_load(&pool.sleepers) > 0) {

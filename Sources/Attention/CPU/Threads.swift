@@ -36,8 +36,8 @@ package struct Threads: Sendable, Equatable {
 
   private init(unchecked count: Int) { self.count = count }
 
-  /// Runs `body` for each task and returns when all are done. Tasks begin in order; a worker, below ``count``, runs one at a
-  /// time.
+  /// Runs `body` for each task and returns when all are done. A worker, below ``count``, runs one task at a time, of its own
+  /// share of neighbouring tasks first, in order.
   package func run(_ tasks: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
     withoutActuallyEscaping(body) { body in
       withUnsafePointer(to: body) { pointer in

@@ -176,8 +176,8 @@ const attention_kernels *attention_kernels_of(attention_instruction_set set);
 typedef void (*attention_task)(void *context, size_t task, size_t worker);
 
 /// Runs `body` for the tasks 0 … count − 1, in this thread (worker 0) and up to `threads` − 1 others, and returns when
-/// all are done. Tasks are handed out in order, one at a time; which worker gets which is not determined, so a result
-/// must not depend on it.
+/// all are done. Each worker begins with its own share of neighbouring tasks, in order, and then helps with what others
+/// have left; which worker gets which is not determined, so a result must not depend on it.
 ///
 /// The other threads are made when they are first wanted, belong to the process and sleep between calls. This thread works too and
 /// waits for none that has not begun: where no other thread shows up (because another call has them, or none could
