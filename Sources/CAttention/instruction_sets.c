@@ -33,7 +33,7 @@ static void ask_for_amx(void) {
 static bool has_amx(void) {
   static pthread_once_t asked = PTHREAD_ONCE_INIT;
   pthread_once(&asked, ask_for_amx);
-  return has_avx512() && amx_is_permitted;
+  return has_avx512() && __builtin_cpu_supports("avx512bf16") && amx_is_permitted;
 }
 #endif
 

@@ -11,7 +11,8 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable {
   case avx2
   /// Sixteen lanes: AVX-512 F, BW, DQ and VL, on x86-64.
   case avx512
-  /// The same with AMX's tiles for products of bfloat16, on x86-64 where the system lets a process use them.
+  /// The same with AMX's tiles for products of bfloat16, on x86-64 where the system lets a process use them. Sums stay
+  /// float32; weights are multiplied as two bfloat16 numbers each, within 2⁻¹⁸ of their float32 values.
   case amx
 
   /// Those that this processor has, the best first.
