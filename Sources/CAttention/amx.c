@@ -1,4 +1,4 @@
-// For x86-64 with AMX beside AVX-512: its kernels, and products of bfloat16 by tiles.
+// For x86-64 with AMX beside AVX-512: its kernels, and products of bfloat16 and float16 by tiles.
 #include "internal.h"
 
 #if defined(__x86_64__)

@@ -136,6 +136,8 @@ static void check(const attention_kernels *k, const char *set) {
   // (A key that nobody may see, unless all see it.)
   const int poison = pick(0, p.Lk - 1);
   if (poisoned && !values_are_keys) p.value[poison * p.Dv + p.Dv / 2] = pick(0, 1) ? NAN : INFINITY;
+  if (!pick(0, 9) && !values_are_keys) p.key[poison * p.D + p.D / 2] = pick(0, 1) ? NAN : INFINITY;
+  if (!pick(0, 9)) p.query[pick(0, (int)(G * Lq) - 1) * p.D + p.D / 2] = pick(0, 1) ? NAN : -INFINITY;
   char *query = stored(k, storage, p.query, G * Lq * (size_t)p.D);
 
   // Stretches of equal length but for the last, each in an array of its own.
@@ -258,12 +260,15 @@ static void check(const attention_kernels *k, const char *set) {
           if (s[j] > m) m = s[j];
           seen += sees(&p, h, i, j);
         }
-        const double sink = p.call.has_sinks ? (double)p.heads[h].sink : -INFINITY, shift = m > sink ? m : sink;
+        // Nothing is subtracted from infinite scores, and a row of them has no weights.
+        const double sink = p.call.has_sinks ? (double)p.heads[h].sink : -INFINITY, most = m > sink ? m : sink;
+        const double shift = isinf(most) ? 0 : most;
         for (int n = 0; n < p.Dv; n++) o[n] = 0;
         for (int j = 0; j < p.Lk; j++) l += sees(&p, h, i, j) ? exp(s[j] - shift) : 0;
         l += p.call.has_sinks ? exp(sink - shift) : 0;
+        const double factor = isfinite(l) && l > 0 ? 1 / l : NAN;
         for (int j = 0; j < p.Lk; j++) {
-          const double w = sees(&p, h, i, j) ? exp(s[j] - shift) / l : 0;
+          const double w = sees(&p, h, i, j) ? exp(s[j] - shift) * factor : 0;
           received[j] += w;
           for (int n = 0; n < p.Dv && sees(&p, h, i, j); n++) o[n] += w * (double)p.value[j * p.Dv + n];
           if (way == 0) {
@@ -283,9 +288,9 @@ static void check(const attention_kernels *k, const char *set) {
             const float weight = p.heads[h].top_weights[(size_t)i * K + n];
             hold("whether a key is listed", key >= 0, (int)n < seen, 0, title);
             if (key < 0) continue;
-            hold("top weight", (double)weight, exp(s[key] - shift) / l, 1e-5, title);
+            hold("top weight", (double)weight, exp(s[key] - shift) * factor, 1e-5, title);
             int heavier = 0;
-            for (int j = 0; j < p.Lk; j++) heavier += exp(s[j] - shift) / l > (double)weight + 2e-5;
+            for (int j = 0; j < p.Lk; j++) heavier += exp(s[j] - shift) * factor > (double)weight + 2e-5;
             hold("its place", heavier <= (int)n, 1, 0, title);
           }
       }

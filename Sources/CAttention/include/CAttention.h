@@ -8,7 +8,7 @@
 //   template/kernels.inc ──► baseline.c   4 lanes, any processor
 //                        ├─► avx2.c       8 lanes, x86-64 with AVX2, FMA and F16C
 //                        ├─► avx512.c    16 lanes, x86-64 with AVX-512 F, BW, DQ and VL
-//                        ├─► amx.c       the same with AMX for products of bfloat16
+//                        ├─► amx.c       the same with AMX for products of bfloat16 and float16
 //                        └─► neon.c       4 lanes, arm64
 //
 // To add a kernel: write it in an .inc file of template/ as static functions, include that file in kernels.inc, add
@@ -83,7 +83,7 @@ typedef struct {
   int key_length;
   int first_key, end_key;                ///< What is packed: the first is a multiple of the tile's keys.
   float *packed_keys, *packed_values;    ///< pack_tile's, or NULL.
-  uint8_t *finite;                       ///< Of each packed tile, whether its values are all finite.
+  uint8_t *finite;                       ///< Of each packed tile: bit 0, keys all finite; bit 1, values.
 } attention_key_value_head;
 
 /// One (batch entry, query head), and where its results go: NULL where a result is not wanted.
