@@ -12,7 +12,7 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable {
   /// Sixteen lanes: AVX-512 F, BW, DQ and VL, on x86-64.
   case avx512
   /// The same with AMX's tiles for products of bfloat16 and of float16, on x86-64 where the system lets a process use them.
-  /// Sums stay float32; float16 numbers are taken as two bfloat16 numbers each, exactly, and weights within 2⁻¹⁸.
+  /// Sums stay float32; float16 numbers are taken as two bfloat16 numbers each, exactly, and weights within 2⁻¹⁷.
   case amx
 
   /// Those that this processor has, the best first.
