@@ -9,6 +9,8 @@
 #endif
 
 #ifdef __clang__
+// (NVIDIA's does not know the next one.)
+#pragma clang diagnostic ignored "-Wunknown-warning-option"
 // How a vector wider than a register would be passed to a function matters to nobody: all of them are inlined. PoCL would
 // tell a user of it at every build.
 #pragma clang diagnostic ignored "-Wpsabi"

@@ -66,6 +66,11 @@
 #define PREFETCH 1
 #endif
 
+// Whether sums of scores are in pairs, which some devices add two at a time.
+#ifndef PAIRS
+#define PAIRS 1
+#endif
+
 // Fours of a row of Q and K, and keys of V, that the inner loops take at a time.
 #ifndef SCORE_UNROLL
 #define SCORE_UNROLL 2
@@ -215,23 +220,38 @@ static bool store(__local float4 *tile, int tile_stride, const Fetched *fetched,
 }
 
 // S += Q·Kᵀ over the columns of a panel. Neighbouring multiply-adds are of different scores, so that none waits for the
-// last, and in pairs, which is what some devices execute.
+// last.
 static void add_scores(float s[ROWS][COLUMNS], __local const float4 *query, __local const float4 *key) {
+#if PAIRS
   float2 pair[ROWS][COLUMNS];
   for (int r = 0; r < ROWS; r++)
     for (int c = 0; c < COLUMNS; c++) pair[r][c] = (float2)(s[r][c], 0.0f);
+#endif
 #pragma unroll SCORE_UNROLL
   for (int d = 0; d < DEPTH / 4; d++) {
     float4 a[ROWS], b[COLUMNS];
     for (int r = 0; r < ROWS; r++) a[r] = query[r * QUERY_STRIDE + d];
     for (int c = 0; c < COLUMNS; c++) b[c] = key[c * GROUP_X * KEY_STRIDE + d];
+#if PAIRS
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) pair[r][c] += a[r].lo * b[c].lo;
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) pair[r][c] += a[r].hi * b[c].hi;
+#else
+    for (int r = 0; r < ROWS; r++)
+      for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].x * b[c].x;
+    for (int r = 0; r < ROWS; r++)
+      for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].y * b[c].y;
+    for (int r = 0; r < ROWS; r++)
+      for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].z * b[c].z;
+    for (int r = 0; r < ROWS; r++)
+      for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].w * b[c].w;
+#endif
   }
+#if PAIRS
   for (int r = 0; r < ROWS; r++)
     for (int c = 0; c < COLUMNS; c++) s[r][c] = pair[r][c].x + pair[r][c].y;
+#endif
 }
 
 // From products to scores; the bit r · COLUMNS + c of what it returns says that the pair is hidden.
@@ -296,26 +316,6 @@ static void add_values(float4 o[ROWS][FOURS], __local const float *weights, __lo
     for (int r = 0; r < ROWS; r++)
       for (int n = 0; n < FOURS; n++) o[r][n] += p[r] * v[n];
   }
-}
-
-static int rows_of_tile(const Head head, int i0) { return min(TILE_ROWS, head.query_length - i0); }
-
-// The first tile of keys from j on that is not hidden, and its visibility; j is `end` or more where there is none.
-typedef struct {
-  int j, visibility;
-} KeyTile;
-
-static KeyTile next_tile(const Modifiers modifiers, __global const Head *heads, int i0, int j, int end,
-                         __global const uchar *mask_classes) {
-  const Head head = *heads;
-  const int rows = rows_of_tile(head, i0);
-  KeyTile tile = {j, TILE_HIDDEN};
-  for (; tile.j < end; tile.j += TILE_KEYS) {
-    const int mask_class = modifiers.mask_kind != MASK_NONE ? mask_classes[tile.j / TILE_KEYS] : TILE_OPEN;
-    tile.visibility = tile_visibility(modifiers, head, i0, rows, tile.j, TILE_KEYS, mask_class);
-    if (tile.visibility != TILE_HIDDEN) break;
-  }
-  return tile;
 }
 
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_gpu(

@@ -26,6 +26,10 @@ SCALAR_SPILLS = {
 LEAST_WIDE_LOADS = {"fused_gpu": 3, "decode_gpu": 2, "merge_pieces": 1, "linear_number": 2}
 QUANTISED = ("q8_0", "q4_0")
 
+# Registers of NVIDIA's fused kernel at dimension 64: those that leave room for three groups of 128 work-items. An H100 is
+# faster with tiles that take them than with those that take 128 (30.9 against 26.2 TFLOP/s in float32).
+MOST_REGISTERS = 168
+
 # Waves of a SIMD that the fused kernel must leave room for at dimension 64.
 LEAST_OCCUPANCY = {"gfx90a": 2, "gfx942": 2, "gfx1030": 4, "gfx1100": 4}
 
@@ -50,8 +54,8 @@ def missed_bars(row, figures):
     if loads and loads[0] < least and not (row.kernel == "decode_gpu" and row.type in QUANTISED):
         yield f"global loads: expected at least {least} of 128 bits, found {figures['global loads']}"
     if row.kernel == "fused_gpu" and row.dimension == "64":
-        if row.device.startswith("sm_") and int(figures["registers"]) > 128:
-            yield f"registers: expected at most 128, found {figures['registers']}"
+        if row.device.startswith("sm_") and int(figures["registers"]) > MOST_REGISTERS:
+            yield f"registers: expected at most {MOST_REGISTERS}, found {figures['registers']}"
         if int(figures["occupancy"]) < LEAST_OCCUPANCY.get(row.device, 0):
             yield f"occupancy: expected at least {LEAST_OCCUPANCY[row.device]}, found {figures['occupancy']}"
 

@@ -21,7 +21,7 @@ PRODUCTS = {"fused_gpu": 2, "scores": 1, "weighted_values": 1, "top_keys": 1, "r
 
 # Kernels whose rows are of the dimension asked for, and those that read what the type in the row is. All others are the
 # same whatever was asked for: one row of each.
-OF_DIMENSION = ("fused_gpu", "decode_gpu", "append_rows")
+OF_DIMENSION = ("fused_gpu", "fused_mma", "decode_gpu", "append_rows")
 OF_TYPE = OF_DIMENSION + (
     "scores", "softmax_parts", "softmax_normalize", "weighted_values", "top_keys", "received", "merge_pieces", "rotate_rows",
     "linear", "linear_number", "take_rows")

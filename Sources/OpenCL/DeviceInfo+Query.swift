@@ -12,10 +12,17 @@ extension DeviceInfo {
     ask.query.device = name
     let extensions = try ask.string("CL_DEVICE_EXTENSIONS", CL_DEVICE_EXTENSIONS).split(separator: " ").map(String.init)
 
-    // Asking for sizes the device does not know of would be an error, so only after the extension was seen.
+    // Asking for what the device does not know of would be an error, so only after the extension was seen.
     var subgroupSizes: [Int] = []
     if extensions.contains("cl_intel_required_subgroup_size") {
       subgroupSizes = try ask.query.list("CL_DEVICE_SUB_GROUP_SIZES_INTEL", 0, ask.function(0x4108))
+    }
+
+    var computeCapability: Int?
+    if extensions.contains("cl_nv_device_attribute_query") {
+      let major = try ask.query.value("CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV", cl_uint(0), ask.function(0x4000))
+      let minor = try ask.query.value("CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV", cl_uint(0), ask.function(0x4001))
+      computeCapability = 10 * Int(major) + Int(minor)
     }
 
     self.init(
@@ -53,7 +60,8 @@ extension DeviceInfo {
       littleEndian: try ask.flag("CL_DEVICE_ENDIAN_LITTLE", CL_DEVICE_ENDIAN_LITTLE),
       singleFPConfig: FloatingPointSupport(
         rawValue: try ask.value("CL_DEVICE_SINGLE_FP_CONFIG", CL_DEVICE_SINGLE_FP_CONFIG, UInt64(0))),
-      requiredSubgroupSizes: subgroupSizes
+      requiredSubgroupSizes: subgroupSizes,
+      computeCapability: computeCapability
     )
   }
 }

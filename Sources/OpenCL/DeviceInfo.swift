@@ -62,6 +62,9 @@ public struct DeviceInfo: Sendable, Hashable {
   public var singleFPConfig: FloatingPointSupport
   /// The sub-group sizes a kernel may ask for (`cl_intel_required_subgroup_size`); empty if it cannot ask.
   public var requiredSubgroupSizes: [Int]
+  /// What an NVIDIA GPU can do, by its maker's count: 10 · major + minor of its compute capability
+  /// (`cl_nv_device_attribute_query`); nil of devices that do not say.
+  public var computeCapability: Int?
 
   /// A description of a device that need not exist. The defaults are those of a small and plain one.
   package init(
@@ -94,7 +97,8 @@ public struct DeviceInfo: Sendable, Hashable {
     compilerAvailable: Bool = true,
     littleEndian: Bool = true,
     singleFPConfig: FloatingPointSupport = [.infinityAndNaN, .roundToNearest],
-    requiredSubgroupSizes: [Int] = []
+    requiredSubgroupSizes: [Int] = [],
+    computeCapability: Int? = nil
   ) {
     self.name = name
     self.vendor = vendor
@@ -126,6 +130,7 @@ public struct DeviceInfo: Sendable, Hashable {
     self.littleEndian = littleEndian
     self.singleFPConfig = singleFPConfig
     self.requiredSubgroupSizes = requiredSubgroupSizes
+    self.computeCapability = computeCapability
   }
 }
 

@@ -1,11 +1,12 @@
 import Synchronization
 
 extension AttentionEngine {
-  /// Times a call on the engine's devices: the plan, its result, and the kernels' seconds for each repetition.
+  /// Times a call on the engine's devices, with its operands there: the plan, its result, and the kernels' seconds for each
+  /// repetition.
   package func measure(
     _ call: AttentionCall, repetitions: Int
   ) throws -> (plan: AttentionPlan, result: AttentionResult, kernelSeconds: [Double], peakBytes: Int) {
-    try roster.perform(try AttentionProblem(call), kernel) { plan in
+    try roster.perform(try AttentionProblem(call), kernel, overlappingTransfers: false) { plan in
       for part in plan.parts { try self.roster.executor(part.device)?.resetPeak() }
       let measured = try self.measure(call, following: plan, repetitions: repetitions)
       let peak = try plan.parts.map { part in

@@ -65,14 +65,20 @@ package final class DeviceRoster: Sendable {
 
   /// Plans a problem and hands the plan to `body`. Under `auto`, one device after the other is tried.
   func perform<Result>(
-    _ problem: AttentionProblem, _ kernel: KernelChoice, _ body: (AttentionPlan) throws -> Result
+    _ problem: AttentionProblem, _ kernel: KernelChoice, overlappingTransfers: Bool = true,
+    _ body: (AttentionPlan) throws -> Result
   ) throws -> Result {
-    guard isAutomatic else { return try replanning(problem, kernel, on: Array(profiles.indices), body) }
+    func replanning(_ indices: [Int]) throws -> Result {
+      try self.replanning(on: indices, body) {
+        try AttentionPlan(problem, devices: $0, kernel: kernel, overlappingTransfers: overlappingTransfers)
+      }
+    }
+    guard isAutomatic else { return try replanning(Array(profiles.indices)) }
     for index in profiles.indices.dropLast() {
       let device = profiles[index]
       if state.withLock({ $0.abandoned.contains(device.identifier) }) { continue }
       do {
-        return try replanning(problem, kernel, on: [index], body)
+        return try replanning([index])
       } catch {
         let next = profiles[index + 1]
         giveNotice("\(device.name): \(Self.reason(of: error)); falling back to \(next.name)")
@@ -80,17 +86,17 @@ package final class DeviceRoster: Sendable {
         if !Self.isTransient(error) { state.withLock { _ = $0.abandoned.insert(device.identifier) } }
       }
     }
-    return try replanning(problem, kernel, on: [profiles.count - 1], body)
+    return try replanning([profiles.count - 1])
   }
 
   /// Plans, and plans again with other tiles while a built kernel turns out too large for its work-groups.
   private func replanning<Result>(
-    _ problem: AttentionProblem, _ kernel: KernelChoice, on indices: [Int], _ body: (AttentionPlan) throws -> Result
+    on indices: [Int], _ body: (AttentionPlan) throws -> Result, plan: ([DeviceProfile]) throws -> AttentionPlan
   ) throws -> Result {
     while true {
       let profiles = state.withLock { state in indices.map { state.current[$0] } }
       do {
-        return try body(try AttentionPlan(problem, devices: profiles, kernel: kernel))
+        return try body(try plan(profiles))
       } catch let rejected as TilesRejected {
         // The planner leaves rejected tiles out and says so when none are left, so this ends.
         state.withLock { state in

@@ -1,6 +1,6 @@
 import OpenCL
 
-/// The fused kernel of GPU-class devices, built for one device, element type, dimensions and set of tiles.
+/// A fused kernel of GPU-class devices, by vectors or by matrix units, built for one device, element type, dimensions and set of tiles.
 final class FusedGPUKernels {
   struct Key: Hashable {
     let elementType: ElementType
@@ -20,13 +20,16 @@ final class FusedGPUKernels {
     /// Work-items that classify a tile of the mask.
     var classifyItems: Int { min(64, tiles.groupItems) }
 
+    fileprivate var kernelName: String { tiles.matrixUnits ? "fused_mma" : "fused_gpu" }
+
     func program(subgroupSizes: [Int]) -> KernelProgram {
       let options = [
         "-cl-std=CL1.2", "-DSTORAGE=\(elementType.storageOption)", "-DHEAD_DIMENSION=\(headDimension)",
         "-DVALUE_DIMENSION=\(valueDimension)", "-DCLASSIFY_ITEMS=\(classifyItems)",
       ]
       return KernelProgram(
-        kernels: ["classify_mask", "fused_gpu"], sources: FusedGPUKernels.sources,
+        kernels: ["classify_mask", kernelName],
+        sources: tiles.matrixUnits ? MatrixProgram.sources : VectorProgram.sources,
         options: options + (aligned ? ["-DALIGNED"] : []) + tiles.options
           + subgroupOptions(from: subgroupSizes, dividing: [tiles.groupItems]))
     }
@@ -39,20 +42,40 @@ final class FusedGPUKernels {
   /// Work-items that classify a tile of the mask.
   let classifyItems: Int
 
-  static let sources = ["common", "modifiers", "online_softmax", "fused_gpu", "mask_classes"]
+  static let allSources = VectorProgram.sources + MatrixProgram.sources
 
   /// Builds the kernels, or loads them from the cache.
   ///
-  /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups.
+  /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups, or where the compiler does not know
+  ///   the matrix units' instructions.
   init(_ key: Key, _ context: Context) throws {
     tiles = key.tiles
     classifyItems = key.classifyItems
     let info = context.device.info
-    let program = try key.program(subgroupSizes: info.pinnableSubgroupSizes).build(context)
+    let program = try Self.build(key, context)
     classifyMask = try Kernel(program, "classify_mask")
-    fused = try Kernel(program, "fused_gpu")
+    fused = try Kernel(program, key.kernelName)
     guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
       throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
     }
   }
+
+  private static func build(_ key: Key, _ context: Context) throws -> Program {
+    do {
+      return try key.program(subgroupSizes: context.device.info.pinnableSubgroupSizes).build(context)
+    } catch {
+      guard error.isBuildFailure && key.tiles.matrixUnits else { throw error }
+      throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
+    }
+  }
+}
+
+private enum VectorProgram {
+  static let sources = ["common", "modifiers", "online_softmax", "key_tiles", "fused_gpu", "mask_classes"]
+}
+
+private enum MatrixProgram {
+  static let sources = [
+    "common", "modifiers", "online_softmax", "key_tiles", "matrix_units", "fused_mma", "mask_classes",
+  ]
 }

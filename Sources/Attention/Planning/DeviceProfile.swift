@@ -33,6 +33,8 @@ public struct DeviceProfile: Sendable, Equatable {
   public var vectorWidth: Int
   /// Sub-group sizes that a kernel can demand; empty where it cannot.
   public var requiredSubgroupSizes: [Int]
+  /// Whether kernels can use matrix units: those of NVIDIA GPUs of compute capability 8.0 or later, or their emulation.
+  public var hasMatrixUnits: Bool
   /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
   public var hostUnifiedMemory: Bool
 
@@ -49,7 +51,8 @@ public struct DeviceProfile: Sendable, Equatable {
     identifier: String, name: String, deviceClass: DeviceClass, vendor: DeviceVendor = .other, computeUnits: Int = 1,
     clockMHz: Int = 1000, globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0,
     maxWorkGroupSize: Int = 1,
-    vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], hostUnifiedMemory: Bool = true
+    vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], hasMatrixUnits: Bool = false,
+    hostUnifiedMemory: Bool = true
   ) {
     self.identifier = identifier
     self.name = name
@@ -63,6 +66,7 @@ public struct DeviceProfile: Sendable, Equatable {
     self.maxWorkGroupSize = maxWorkGroupSize
     self.vectorWidth = vectorWidth
     self.requiredSubgroupSizes = requiredSubgroupSizes
+    self.hasMatrixUnits = hasMatrixUnits
     self.hostUnifiedMemory = hostUnifiedMemory
   }
 
@@ -76,7 +80,8 @@ public struct DeviceProfile: Sendable, Equatable {
   }
 
   /// The profile of an OpenCL device. `ATTENTION_DEVICE_CLASS` set to `gpu` or `cpu` takes the place of the device's
-  /// own class, so that each family of kernels can be tried on any device.
+  /// own class, so that each family of kernels can be tried on any device. `ATTENTION_MATRIX_UNITS` set to `off` leaves the
+  /// matrix units of a device out of account; set to `emulated` it gives them to every device, in OpenCL C, which is slow.
   package init(_ device: Device) {
     let info = device.info
     let forced: DeviceClass? =
@@ -85,15 +90,22 @@ public struct DeviceProfile: Sendable, Equatable {
       case "cpu": .cpu
       default: nil
       }
+    let vendor = DeviceVendor(info)
+    let hasMatrixUnits =
+      switch ProcessInfo.processInfo.environment["ATTENTION_MATRIX_UNITS"] {
+      case "off": false
+      case "emulated": true
+      default: vendor == .nvidia && info.computeCapability.map { $0 >= 80 } ?? false
+      }
     self.init(
       identifier: device.identifier, name: info.name,
-      deviceClass: forced ?? (info.kind == .cpu ? .cpu : .gpu), vendor: DeviceVendor(info),
+      deviceClass: forced ?? (info.kind == .cpu ? .cpu : .gpu), vendor: vendor,
       computeUnits: info.computeUnits,
       clockMHz: info.clockMHz,
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
       vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.pinnableSubgroupSizes,
-      hostUnifiedMemory: info.hostUnifiedMemory)
+      hasMatrixUnits: hasMatrixUnits, hostUnifiedMemory: info.hostUnifiedMemory)
   }
 
   /// Whether it is OpenCL that computes there.

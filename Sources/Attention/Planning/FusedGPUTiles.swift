@@ -1,4 +1,5 @@
-/// The sizes that the fused kernel of GPU-class devices is built with. Kernels/fused_gpu.cl draws what they mean.
+/// The sizes that a fused kernel of GPU-class devices is built with. Kernels/fused_gpu.cl and, for matrix units, fused_mma.cl
+/// draw what they mean.
 public struct FusedGPUTiles: Sendable, Hashable {
   /// Queries and keys of a tile.
   public let tileRows: Int
@@ -15,22 +16,38 @@ public struct FusedGPUTiles: Sendable, Hashable {
   public let prefetch: Bool
   /// Fours of columns that the loop of the scores takes at a time.
   public let scoreUnroll: Int
-  /// Whether the device's own exponential is used. Its accuracy is the driver's: `attend verify` says whether the bounds
-  /// hold.
-  public let nativeExp2: Bool
+  /// Whether products are those of matrix units. Then a group is `groupY` warps of 32, each with 16 of the tile's rows, and
+  /// the sizes after that are 0.
+  public let matrixUnits: Bool
+  /// Whose device the kernel is built for.
+  public let vendor: DeviceVendor
 
   public var groupItems: Int { groupX * groupY }
+
+  /// Whether the device's own exponential is used. Its accuracy is the driver's: `attend verify` says whether the bounds
+  /// hold.
+  package var nativeExp2: Bool { vendor != .other }
+  /// Whether sums are kept in pairs, which devices of other vendors add two at a time; elsewhere they would be registers.
+  private var pairs: Bool { vendor != .nvidia }
+  /// Whether matrix units are OpenCL C, for there are none.
+  private var emulated: Bool { vendor != .nvidia }
 
   /// What to try, best first: later rows ask for less local memory and fewer work-items. The last fits any device.
   ///
   /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
-  /// less. Sizes are what compilers for the vendors' GPUs make good code of, as `Scripts/gpu-compilers` says; none has been
-  /// timed on a GPU.
-  package static func candidates(vendor: DeviceVendor, headDimension: Int, valueDimension: Int) -> [FusedGPUTiles] {
+  /// less. NVIDIA's sizes were timed on an H100; the others are what compilers for the vendors' GPUs make good code of, as
+  /// `Scripts/gpu-compilers` says.
+  ///
+  /// - Parameter matrixUnits: Whether the device has matrix units and they can do the problem.
+  package static func candidates(
+    vendor: DeviceVendor, headDimension: Int, valueDimension: Int, matrixUnits: Bool = false
+  ) -> [FusedGPUTiles] {
     let width = max(headDimension, valueDimension)
     return rows.compactMap { row in
-      guard row.vendor == nil || row.vendor == vendor, row.width.map({ width <= $0 }) ?? true else { return nil }
-      return FusedGPUTiles(sizes: row.sizes, nativeExp2: vendor != .other)
+      guard row.vendor == nil || row.vendor == vendor, row.width.map({ width <= $0 }) ?? true,
+        let tiles = FusedGPUTiles(sizes: row.sizes, vendor: vendor), matrixUnits || !tiles.matrixUnits
+      else { return nil }
+      return tiles
     }
   }
 
@@ -44,38 +61,41 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// The table, read once: planning is part of every call.
   private static let rows: [Row] = {
     let table = """
-      vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
-      amd    32    128  16   8      32     0         0     0         1        2
-      any    32    128  16   8      32     0         0     0         1        1
-      amd    64    64   16   16     16     0         0     0         1        2
-      intel  64    64   32   16     16     0         0     0         0        2
-      nvidia 64    64   16   16     16     0         0     0         1        2
-      any    64    64   16   16     16     0         0     0         1        1
-      any    80    64   20   20     16     0         0     0         1        1
-      any    96    64   24   24     16     1         0     0         1        1
-      any    96    32   24   24     8      1         0     0         1        2
-      intel  128   32   64   32     8      1         32    16        0        2
-      any    128   32   32   32     8      1         64    16        1        1
-      any    192   32   48   48     8      1         32    8         1        1
-      any    192   16   48   48     4      1         32    8         1        2
-      intel  256   16   64   64     4      1         32    8         0        1
-      any    256   16   64   64     4      1         32    8         1        1
-      any    any   16   64   64     4      1         16    2         1        1
-      any    any   8    32   32     2      1         32    2         0        1
-      any    any   16   8    4      4      1         16    2         0        1
-      any    any   4    4    1      1      1         16    1         0        1
+      vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits
+      any    128   64   64   32     4      0         0     0         0        0           1
+      any    256   64   32   32     4      0         0     0         0        0           1
+      amd    32    128  16   8      32     0         0     0         1        2           0
+      any    32    128  16   8      32     0         0     0         1        1           0
+      amd    64    64   16   16     16     0         0     0         1        2           0
+      intel  64    64   32   16     16     0         0     0         0        2           0
+      nvidia 64    64   64   16     8      1         32    32        0        2           0
+      nvidia 128   64   32   16     8      1         32    8         1        2           0
+      any    64    64   16   16     16     0         0     0         1        1           0
+      any    80    64   20   20     16     0         0     0         1        1           0
+      any    96    64   24   24     16     1         0     0         1        1           0
+      any    96    32   24   24     8      1         0     0         1        2           0
+      intel  128   32   64   32     8      1         32    16        0        2           0
+      any    128   32   32   32     8      1         64    16        1        1           0
+      any    192   32   48   48     8      1         32    8         1        1           0
+      any    192   16   48   48     4      1         32    8         1        2           0
+      intel  256   16   64   64     4      1         32    8         0        1           0
+      any    256   16   64   64     4      1         32    8         1        1           0
+      any    any   16   64   64     4      1         16    2         1        1           0
+      any    any   8    32   32     2      1         32    2         0        1           0
+      any    any   16   8    4      4      1         16    2         0        1           0
+      any    any   4    4    1      1      1         16    1         0        1           0
       """
     return table.split(separator: "\n").dropFirst().compactMap { row in
       let columns = row.split(separator: " ")
-      guard columns.count == 11 else { return nil }
+      guard columns.count == 12 else { return nil }
       return Row(
         vendor: DeviceVendor(rawValue: String(columns[0])), width: Int(columns[1]),
         sizes: columns.dropFirst(2).compactMap { Int($0) })
     }
   }()
 
-  package init?(sizes: [Int], nativeExp2: Bool) {
-    guard sizes.count == 9 else { return nil }
+  package init?(sizes: [Int], vendor: DeviceVendor) {
+    guard sizes.count == 10 else { return nil }
     tileRows = sizes[0]
     tileKeys = sizes[1]
     groupX = sizes[2]
@@ -85,19 +105,27 @@ public struct FusedGPUTiles: Sendable, Hashable {
     valueKeys = sizes[6]
     prefetch = sizes[7] != 0
     scoreUnroll = sizes[8]
-    self.nativeExp2 = nativeExp2
+    matrixUnits = sizes[9] != 0
+    self.vendor = vendor
   }
 
   /// The sizes in the order of the table's columns from `rows` on.
   package var sizes: [Int] {
-    [tileRows, tileKeys, groupX, groupY, oneBuffer ? 1 : 0, depth, valueKeys, prefetch ? 1 : 0, scoreUnroll]
+    [
+      tileRows, tileKeys, groupX, groupY, oneBuffer ? 1 : 0, depth, valueKeys, prefetch ? 1 : 0, scoreUnroll,
+      matrixUnits ? 1 : 0,
+    ]
   }
 
   /// Whether the kernel can be built with these sizes at all, and no product of them overflows.
   private var isConsistent: Bool {
-    guard [tileRows, tileKeys, groupX, groupY].allSatisfy({ (1...1024).contains($0) }), tileRows % 4 == 0,
-      tileRows % groupY == 0, tileKeys % groupX == 0, (1...16).contains(scoreUnroll)
-    else { return false }
+    guard [tileRows, tileKeys, groupX, groupY].allSatisfy({ (1...1024).contains($0) }) else { return false }
+    if matrixUnits {
+      return groupX == 32 && tileRows == 16 * groupY && tileKeys % 16 == 0 && sizes[4..<9].allSatisfy { $0 == 0 }
+    }
+    guard tileRows % 4 == 0, tileRows % groupY == 0, tileKeys % groupX == 0, (1...16).contains(scoreUnroll) else {
+      return false
+    }
     // A work-item has a bit for each of its scores.
     guard tileRows / groupY * (tileKeys / groupX) <= 32 else { return false }
     guard oneBuffer else { return depth == 0 && valueKeys == 0 }
@@ -106,8 +134,13 @@ public struct FusedGPUTiles: Sendable, Hashable {
   }
 
   /// Bytes of local memory: the tile of queries, those of keys and values (each padded by four floats a row), the weights,
-  /// the rows' maxima and a flag. Tiles are float32 whatever the storage.
+  /// the rows' maxima and a flag. Tiles are float32 whatever the storage. For matrix units: tiles of keys and values of 16 bits
+  /// (each padded by eight a row) and a flag; emulated, six words an item.
   package func localBytes(headDimension: Int, valueDimension: Int) -> Int {
+    if matrixUnits {
+      let width = roundedUp(headDimension, to: 16) + roundedUp(valueDimension, to: 16) + 16
+      return 2 * tileKeys * width + (emulated ? 24 * groupItems : 0) + 16
+    }
     // (Storage of 16 bits is read by eights only where both dimensions are multiples of eight.)
     let keyWidth = roundedUp(headDimension, to: 4)
     let depth = depth == 0 ? keyWidth : depth
@@ -120,16 +153,22 @@ public struct FusedGPUTiles: Sendable, Hashable {
 
   /// Whether a device's limits admit these tiles.
   package func fit(_ device: DeviceProfile, headDimension: Int, valueDimension: Int) -> Bool {
-    isConsistent && groupItems <= device.maxWorkGroupSize
+    let dimensions = [headDimension, valueDimension]
+    // A row of 16 bytes and more, in steps of them, each of which an item copies.
+    guard !matrixUnits || device.hasMatrixUnits && dimensions.allSatisfy({ $0 % 8 == 0 && $0 <= 8 * groupItems }) else {
+      return false
+    }
+    return isConsistent && groupItems <= device.maxWorkGroupSize
       && localBytes(headDimension: headDimension, valueDimension: valueDimension) <= device.localMemory
   }
 
   /// The build options that these sizes are.
   package var options: [String] {
-    var options = [
-      "-DSCORE_WIDTH=1", "-DTILE_ROWS=\(tileRows)", "-DTILE_KEYS=\(tileKeys)", "-DGROUP_X=\(groupX)",
-      "-DGROUP_Y=\(groupY)", "-DONE_BUFFER=\(oneBuffer ? 1 : 0)", "-DPREFETCH=\(prefetch ? 1 : 0)",
-      "-DSCORE_UNROLL=\(scoreUnroll)",
+    var options = ["-DSCORE_WIDTH=1", "-DTILE_ROWS=\(tileRows)", "-DTILE_KEYS=\(tileKeys)"]
+    if matrixUnits { return options + ["-DGROUP_ITEMS=\(groupItems)"] + (emulated ? ["-DEMULATED"] : []) }
+    options += [
+      "-DGROUP_X=\(groupX)", "-DGROUP_Y=\(groupY)", "-DONE_BUFFER=\(oneBuffer ? 1 : 0)",
+      "-DPREFETCH=\(prefetch ? 1 : 0)", "-DSCORE_UNROLL=\(scoreUnroll)", "-DPAIRS=\(pairs ? 1 : 0)",
     ]
     if depth != 0 { options.append("-DDEPTH=\(depth)") }
     if valueKeys != 0 { options.append("-DVALUE_KEYS=\(valueKeys)") }
@@ -140,7 +179,9 @@ public struct FusedGPUTiles: Sendable, Hashable {
 
 extension FusedGPUTiles: CustomStringConvertible {
   public var description: String {
-    "\(tileRows)×\(tileKeys), \(groupX)×\(groupY) items" + (oneBuffer ? ", keys and values in one buffer" : "")
-      + (depth == 0 ? "" : " by \(depth) columns and \(valueKeys) keys")
+    matrixUnits
+      ? "\(tileRows)×\(tileKeys), \(groupY) warps of 32, \(emulated ? "emulated " : "")matrix units"
+      : "\(tileRows)×\(tileKeys), \(groupX)×\(groupY) items" + (oneBuffer ? ", keys and values in one buffer" : "")
+        + (depth == 0 ? "" : " by \(depth) columns and \(valueKeys) keys")
   }
 }

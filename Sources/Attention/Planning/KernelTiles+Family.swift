@@ -12,7 +12,7 @@ extension KernelTiles {
       switch self {
       case .staged: "groupX groupY rows columns vector depth softmaxItems softmaxVector chunk"
       case .fusedCPU: "vector rows columns rowBlocks keyPanels"
-      case .fusedGPU: "rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll"
+      case .fusedGPU: "rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits"
       }
     }
 
@@ -21,7 +21,7 @@ extension KernelTiles {
       switch self {
       case .staged: KernelSource.digest(of: StagedKernels.sources)
       case .fusedCPU: KernelSource.digest(of: FusedCPUKernels.sources)
-      case .fusedGPU: KernelSource.digest(of: FusedGPUKernels.sources)
+      case .fusedGPU: KernelSource.digest(of: FusedGPUKernels.allSources)
       }
     }
   }
@@ -53,7 +53,7 @@ extension KernelTiles {
       switch family {
       case .staged: StagedTiles(sizes: sizes).map(KernelTiles.staged)
       case .fusedCPU: FusedCPUTiles(sizes: sizes).map(KernelTiles.fusedCPU)
-      case .fusedGPU: FusedGPUTiles(sizes: sizes, nativeExp2: vendor != .other).map(KernelTiles.fusedGPU)
+      case .fusedGPU: FusedGPUTiles(sizes: sizes, vendor: vendor).map(KernelTiles.fusedGPU)
       }
     guard let tiles else { return nil }
     self = tiles

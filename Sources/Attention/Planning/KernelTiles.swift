@@ -93,7 +93,8 @@ public enum KernelTiles: Sendable, Hashable {
       case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
       case .gpu:
         FusedGPUTiles.candidates(
-          vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension
+          vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension,
+          matrixUnits: device.hasMatrixUnits && problem.elementType != .float32
         ).map(KernelTiles.fusedGPU)
       case .native, .reference: []
       }

@@ -17,14 +17,23 @@ extension AttentionPlan {
   ///
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where a device's limits do not admit its part, and
   ///   ``AttentionError/noDevice(requested:available:)`` where there is no device.
-  public init(_ problem: AttentionProblem, devices: [DeviceProfile], kernel: KernelChoice = .auto) throws {
+  ///
+  /// - Parameter overlappingTransfers: Whether large operands are sent in several blocks, so that one's transfer overlaps
+  ///   another's kernels; of no use where they are on the device.
+  public init(
+    _ problem: AttentionProblem, devices: [DeviceProfile], kernel: KernelChoice = .auto,
+    overlappingTransfers: Bool = true
+  ) throws {
     guard !devices.isEmpty else { throw AttentionError.noDevice(requested: "none", available: []) }
     parts = try Self.split(heads: problem.headCount, between: devices).map { device, heads in
       let work: Work =
         switch device.deviceClass {
         case .reference: .reference
         case .native: .cpu(try CPUPlan(problem, heads: heads, on: device))
-        case .gpu, .cpu: .kernels(try DevicePlan(problem, heads: heads, on: device, kernel: kernel))
+        case .gpu, .cpu:
+          .kernels(
+            try DevicePlan(
+              problem, heads: heads, on: device, kernel: kernel, overlappingTransfers: overlappingTransfers))
         }
       return Part(device: device, heads: heads, work: work)
     }
@@ -53,7 +62,10 @@ extension DevicePlan {
   /// Transfers worth overlapping with work on a device that has memory of its own.
   private static let usefulTransferBytes = 16 << 20
 
-  init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile, kernel: KernelChoice) throws {
+  init(
+    _ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile, kernel: KernelChoice,
+    overlappingTransfers: Bool
+  ) throws {
     (tiles, tilesAreTuned) = try KernelTiles.best(for: problem, on: device, kernel: kernel)
     insightTiles = problem.outputs.needsInsight ? try KernelTiles.insight(beside: tiles, on: device) : nil
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
@@ -63,7 +75,7 @@ extension DevicePlan {
     builder.keysInPlace = keysInPlace
     builder.scratchLimit = min(device.maxAllocation, Self.usefulScratchBytes(tiles), device.globalMemory / 4)
     builder.operandLimit = device.globalMemory / 4
-    if !device.hostUnifiedMemory, problem.operandBytes > Self.usefulTransferBytes {
+    if overlappingTransfers, !device.hostUnifiedMemory, problem.operandBytes > Self.usefulTransferBytes {
       builder.operandLimit = min(builder.operandLimit, problem.operandBytes / 4)
     }
     blocks = try builder.blocks(of: heads)

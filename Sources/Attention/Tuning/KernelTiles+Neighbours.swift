@@ -20,7 +20,7 @@ extension KernelTiles {
       let registers = 32 * max(4, device.vectorWidth)
       return steps.found.filter { $0[0] * $0[1] * $0[2] <= registers }
     case .fusedGPU:
-      // rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll
+      // rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits
       steps.scale([0])  // more rows an item
       steps.scale([0, 3])  // more items down, as many rows each
       steps.scale([1])

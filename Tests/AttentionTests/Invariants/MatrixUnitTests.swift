@@ -1,0 +1,149 @@
+import Attention
+import AttentionTestSupport
+import Testing
+
+/// The fused kernel of matrix units: a GPU's where the device has them, and emulated where it has not.
+@Suite("Matrix units")
+struct MatrixUnitTests {
+  static let types: [ElementType] = [.float16, .bfloat16]
+
+  /// The call computed by matrix units; nil where the device is too small for their tiles.
+  static func attention(_ call: AttentionCall, on device: TestDevice) throws -> AttentionResult? {
+    let engine = try device.engine()
+    let problem = try AttentionProblem(call)
+    var profile = try #require(engine.devices.first)
+    profile.deviceClass = .gpu
+    profile.hasMatrixUnits = true
+    let plan = try AttentionPlan(problem, devices: [profile], kernel: .fused)
+    guard case .fusedGPU(let tiles)? = plan.tiles.first, tiles.matrixUnits else { return nil }
+    do {
+      return try engine.attention(call, following: plan)
+    } catch is TilesRejected {
+      return nil
+    }
+  }
+
+  /// Dimensions 64 with everything else, for each program takes long to build; others once.
+  static func calls(_ type: ElementType) -> [NamedCall] {
+    [(1, 1), (2, 3), (3, 17), (17, 2), (63, 65), (65, 63), (127, 129), (129, 127), (130, 257), (20, 1000)].map {
+      NamedCall("\($0)×\($1)", CallShape(type, queries: $0, keys: $1, D: 64))
+    } + [
+      NamedCall("causal", CallShape(type, heads: 4, keyHeads: 2, queries: 129, keys: 129, D: 64)) {
+        $0.mask = .causal(.upperLeft)
+      },
+      NamedCall("masked", CallShape(type, batch: 2, heads: 4, keyHeads: 2, queries: 67, keys: 131, D: 64)) {
+        $0.mask = .causal(.lowerRight).tensor(try MaskTensorTests.mask([2, 4, 67, 131], .bfloat16))
+        $0.sinks = [0, 1, -.infinity, 2]
+        $0.softcap = 3
+        $0.alibiSlopes = [0.5, 0.25, 0.125, 0]
+      },
+      NamedCall("window", CallShape(type, queries: 200, keys: 200, D: 64)) { $0.mask = .window(left: 20, right: 5) },
+      NamedCall("lengths", CallShape(type, batch: 3, queries: 40, keys: 70, D: 64)) { $0.keyLengths = [70, 0, 33] },
+      NamedCall("negative scale", CallShape(type, queries: 40, keys: 70, D: 64)) { $0.scale = -0.3 },
+      NamedCall("blocks", CallShape(type, queries: 100, keys: 150, D: 64)) {
+        let grid = try BlockGrid(queryLength: 100, keyLength: 150, queryBlock: 16, keyBlock: 24)
+        $0.mask = .blocks(try BlockMask.slidingWindow(on: grid, left: 20, right: 10))
+      },
+      NamedCall("packed") {
+        var call = try PackedTests.call(type, queries: [17, 0, 65], keys: [30, 7, 65], width: 64)
+        call.mask = .causal(.lowerRight)
+        return call
+      },
+      NamedCall("narrow", CallShape(type, queries: 65, keys: 66, D: 8)),
+      NamedCall("uneven", CallShape(type, queries: 65, keys: 66, D: 72, Dv: 24)),
+      NamedCall("128", CallShape(type, queries: 65, keys: 130, D: 128)),
+    ] + (type == .float16 ? [NamedCall("wide", CallShape(type, queries: 33, keys: 70, D: 136, Dv: 256))] : [])
+  }
+
+  @Test("Against float64", arguments: TestDevice.openCL, types)
+  func grid(device: TestDevice, type: ElementType) throws {
+    for named in Self.calls(type) {
+      let call = try named.call().inOnePass(true)
+      guard let result = try Self.attention(call, on: device) else { continue }
+      #expect(try Expectation(call).misses(result) == [], "\(named)")
+    }
+  }
+
+  /// Weights of 11 or 8 bits would round most elements of the output otherwise than float32 does.
+  @Test("Weights are those of float32, not of the storage type", arguments: TestDevice.openCL, types)
+  func precision(device: TestDevice, type: ElementType) throws {
+    let call = try CallShape(type, queries: 64, keys: 300, D: 64).call(returning: .output)
+    guard let found = try Self.attention(call, on: device)?.output else { return }
+    let wanted = try #require(try Expectation(call).results.output).converted(to: type)
+    let others = zip(found.bits, wanted.bits).filter { $0 != $1 }.count
+    #expect(others < wanted.bits.count / 20, "\(others) of \(wanted.bits.count) bytes")
+  }
+
+  @Test("Small weights beside a large one are not lost", arguments: TestDevice.openCL)
+  func smallWeights(device: TestDevice) throws {
+    // Key 0 has the score 16; each of 2,000 others 2⁻²³ of its weight, below what float16 tells from 0 beside 1 — together
+    // they are 2.4e-4 of the sum, and of the output, whose value is theirs alone.
+    let keys = 2001
+    let query = try Tensor([16] + Array(repeating: Float(0), count: 7), shape: [1, 1, 1, 8], as: .float16)
+    let key = try Tensor(
+      (0..<keys * 8).map { $0 % 8 == 0 ? ($0 == 0 ? 1 : Float(0.0035)) : 0 }, shape: [1, 1, keys, 8], as: .float16)
+    let value = try Tensor((0..<keys * 8).map { $0 < 8 ? 0 : 1 }, shape: [1, 1, keys, 8], as: .float16)
+    var call = AttentionCall(query: query, key: key, value: value)
+    call.scale = 1
+    call.returning = [.output, .logSumExp]
+    guard let result = try Self.attention(call, on: device) else { return }
+    let found = try #require(result.output).doubles()
+    let wanted = try #require(try Expectation(call).results.output).doubles()
+    for (found, wanted) in zip(found, wanted) { #expect(abs(found - wanted) <= 1e-3 * wanted) }
+  }
+
+  @Test("Values that are not finite reach the rows that see them, and no other", arguments: TestDevice.openCL, types)
+  func nonFinite(device: TestDevice, type: ElementType) throws {
+    for (keys, value) in [(5, Float.nan), (20, .infinity), (70, -.infinity), (150, .infinity)] {
+      for mask in [AttentionMask.none, .causal(.lowerRight), .window(left: 3)] {
+        var call = try CallShape(type, queries: 66, keys: keys, D: 64).call(returning: [.output, .logSumExp])
+        call.operands = .separate(
+          query: try call.query.replacing([0, 0, 4, 1], with: .nan), key: call.key,
+          value: try call.value.replacing([0, 1, keys - 1, 2], with: value))
+        call.mask = mask
+        guard let result = try Self.attention(call, on: device) else { return }
+        #expect(try Expectation(call, naive: false).misses(result) == [], "\(keys) keys, \(mask)")
+      }
+    }
+  }
+
+  @Test("The same bits again, and whatever is beside them", arguments: TestDevice.openCL)
+  func sameBits(device: TestDevice) throws {
+    let batch = try CallShape(.float16, batch: 2, queries: 70, keys: 90, D: 64).call(returning: [.output, .logSumExp])
+    guard let first = try Self.attention(batch, on: device) else { return }
+    let again = try #require(try Self.attention(batch, on: device))
+    #expect(first.output?.bits == again.output?.bits)
+    var alone = batch
+    func second(_ tensor: Tensor) throws -> Tensor {
+      let floats = tensor.floats()
+      return try Tensor(
+        Array(floats[(floats.count / 2)...]), shape: [1] + tensor.shape.dropFirst(), as: tensor.elementType)
+    }
+    alone.operands = .separate(
+      query: try second(batch.query), key: try second(batch.key), value: try second(batch.value))
+    let own = try #require(try Self.attention(alone, on: device))
+    let bits = try #require(first.output).bits
+    #expect(own.output.map { Array($0.bits) } == Array(bits[(bits.count / 2)...]))
+  }
+
+  @Test("Planned for 16 bits, rows of 16 bytes and devices that have them")
+  func planning() throws {
+    var device = try #require(DeviceProfile.gpuModels.first { $0.identifier == "sm_80" })
+    func usesThem(_ shape: CallShape) throws -> Bool {
+      let problem = try AttentionProblem(try shape.call(returning: .output))
+      guard case .fusedGPU(let tiles)? = try AttentionPlan(problem, devices: [device], kernel: .fused).tiles.first
+      else {
+        return false
+      }
+      return tiles.matrixUnits
+    }
+    #expect(try usesThem(CallShape(.float16, D: 64)))
+    #expect(try usesThem(CallShape(.bfloat16, D: 8, Dv: 256)))
+    #expect(try !usesThem(CallShape(.float32, D: 64)))
+    #expect(try !usesThem(CallShape(.float16, D: 60)))
+    #expect(try !usesThem(CallShape(.float16, D: 64, Dv: 12)))
+    #expect(try !usesThem(CallShape(.float16, D: 264)))
+    device.hasMatrixUnits = false
+    #expect(try !usesThem(CallShape(.float16, D: 64)))
+  }
+}
