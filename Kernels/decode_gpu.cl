@@ -34,9 +34,9 @@
 #ifndef TILE_KEYS
 #define TILE_KEYS 64
 #endif
-// Units that an item loads before it uses the first.
+// Units that an item loads before it uses the first: fewer where its outputs take more registers.
 #ifndef LOADS
-#define LOADS 8
+#define LOADS (ROWS * FOURS > 4 ? 4 : 8)
 #endif
 
 // No more than there are units, and a divisor of the group.
@@ -58,8 +58,9 @@
 #define HEAD_LONGS ((int)(sizeof(Head) / sizeof(long)))
 #define KEY_FOURS (KEY_UNITS * FOURS)
 
-// Keys of a tile, and units of each of them, that an item has a share in; and how many of the units it loads at a time.
-#define ITEM_KEYS PARTS(TILE_KEYS, KEYS_AT_ONCE)
+// Keys that an item has a share in together, so that they meet a four of the query while it is in registers; and units of
+// each that it loads at a time.
+#define ITEM_KEYS SMALLER(PARTS(TILE_KEYS, KEYS_AT_ONCE), SMALLER(4, LARGER(1, 8 / ROWS)))
 #define ITEM_UNITS PARTS(KEY_UNITS, PRODUCT_LANES)
 #define UNITS_AT_ONCE SMALLER(ITEM_UNITS, LARGER(1, LOADS / ITEM_KEYS))
 
@@ -91,26 +92,23 @@ static int query_of_row(const Call call, const Piece piece, int r, int query_len
 
 // Where the keys and values of a piece are.
 typedef struct {
-  __global const uchar *__local *key_sources, *__local *value_sources;
+  __global const uchar *key_sources[SOURCES], *value_sources[SOURCES];
   __global const long *table;
   long first_key, first_value;  // rows of the head that come before
-  uint place;
-  int keys;
-  uint block_rows;
-  int row_step;
+  int place, keys;
+  int plain;  // whether a score is a product · scale, and only its position hides a key
 } Rows;
 
 // The rows of a tile's keys and values; past the last key, if there is one in the tile, the last again.
-static void find_rows(const Rows rows, int first, __global const uchar *__local *key_rows,
-                      __global const uchar *__local *value_rows, int item) {
-  if (first >= rows.keys) return;
-  for (int k = item; k < TILE_KEYS; k += ITEMS) {
-    const uint place = rows.place + min(first + k, rows.keys - 1);
+static void find_rows(__local const Rows *rows, int first, int block_rows, int row_step,
+                      __global const uchar *__local *key_rows, __global const uchar *__local *value_rows, int item) {
+  for (int k = item; k < TILE_KEYS && first < rows->keys; k += ITEMS) {
+    const uint place = rows->place + min(first + k, rows->keys - 1);
     // (An array is one block, and a division is long.)
-    const uint entry = place < rows.block_rows ? 0 : place / rows.block_rows;
-    const long row = rows.table[entry] + (long)(place - entry * rows.block_rows) * rows.row_step;
-    key_rows[k] = rows.key_sources[source_of(row)] + (rows.first_key + place_of(row)) * ROW_BYTES(KEY_WIDTH);
-    value_rows[k] = rows.value_sources[source_of(row)] + (rows.first_value + place_of(row)) * ROW_BYTES(VALUE_STORED);
+    const uint entry = place < (uint)block_rows ? 0 : place / (uint)block_rows;
+    const long row = rows->table[entry] + (long)(place - entry * block_rows) * row_step;
+    key_rows[k] = rows->key_sources[source_of(row)] + (rows->first_key + place_of(row)) * ROW_BYTES(KEY_WIDTH);
+    value_rows[k] = rows->value_sources[source_of(row)] + (rows->first_value + place_of(row)) * ROW_BYTES(VALUE_STORED);
   }
 }
 
@@ -165,22 +163,20 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     long query_stride, long output_stride, int has_sinks, int rotary_pairs, int interleaved,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,
     int query_block, int key_block, int block_columns) {
-  __global const uchar *__local key_sources[SOURCES];
-  __global const uchar *__local value_sources[SOURCES];
   // (By all items, the same to the same place: a branch would have the arguments wait for it in registers.)
+  __local Rows rows;
   __global const uchar *const keys_given[SOURCES] = SOURCE_LIST(key);
   __global const uchar *const values_given[SOURCES] = SOURCE_LIST(value);
 #pragma unroll
-  for (int s = 0; s < SOURCES; s++) key_sources[s] = keys_given[s];
+  for (int s = 0; s < SOURCES; s++) rows.key_sources[s] = keys_given[s];
 #pragma unroll
-  for (int s = 0; s < SOURCES; s++) value_sources[s] = values_given[s];
+  for (int s = 0; s < SOURCES; s++) rows.value_sources[s] = values_given[s];
   const Call call = {query_heads, group, first_query, queries, block_rows, row_step, query_stride, output_stride,
                      has_sinks, rotary_pairs, interleaved};
   const Modifiers m = {scale, softcap, mask_kind, first_query, mask_query_stride, mask_key_stride, mask,
                        query_block, key_block, block_columns, block_mask};
   __global const Head *heads = (__global const Head *)work;
   const Piece piece = ((__global const Piece *)(work + pieces_at))[get_group_id(0)];
-  __global const long *table = (__global const long *)(work + table_at) + piece.table;
   const int item = get_local_id(0);
 
   __local float4 q[ROWS][FOURS][KEY_UNITS];
@@ -192,7 +188,6 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
   __local Head row_heads[ROWS];
   __local int row_queries[ROWS];                 // the query that the row is; −1 where there is none
   __local int row_begins[ROWS], row_ends[ROWS];  // the keys that it sees by position
-  __local int row_plain[ROWS];                   // whether nothing else hides a key or changes a score
   __local long targets[ROWS];                    // where its output goes
   __global const uchar *__local key_rows[TILE_KEYS];
   __global const uchar *__local value_rows[2][TILE_KEYS];  // of this tile and the next, in turns
@@ -204,11 +199,16 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     // (As numbers: a compiler copies a structure byte by byte.)
     ((__local long *)&row_heads[r])[n] = ((__global const long *)head)[n];
   }
+  if (item == 0) {
+    rows.table = (__global const long *)(work + table_at) + piece.table;
+    rows.first_key = heads[head_of_row(call, piece, piece.first_row)].key;
+    rows.first_value = heads[head_of_row(call, piece, piece.first_row)].value;
+    rows.place = piece.place;
+    rows.keys = piece.end - piece.begin;
+  }
   barrier(CLK_LOCAL_MEM_FENCE);
 
-  const Rows rows = {key_sources, value_sources, table, row_heads[0].key, row_heads[0].value, piece.place,
-                     piece.end - piece.begin, block_rows, row_step};
-  find_rows(rows, 0, key_rows, value_rows[0], item);
+  find_rows(&rows, 0, block_rows, row_step, key_rows, value_rows[0], item);
 #pragma unroll 1
   for (int at = item; at < ROWS * KEY_FOURS; at += ITEMS) {
     const int r = at / KEY_FOURS, n = at / KEY_UNITS % FOURS, u = at % KEY_UNITS;
@@ -218,12 +218,16 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
                      : query_four(query + row_heads[r].query + i * query_stride, d, KEY_WIDTH, call,
                                   rotary + ((long)row_heads[r].rotary + i) * 2 * rotary_pairs);
   }
+  if (item == 0) {
+    int plain = softcap == 0.0f && mask_kind == MASK_NONE && query_block == 0;
+    for (int r = 0; r < ROWS; r++) plain = plain && row_heads[r].slope == 0.0f;
+    rows.plain = plain;
+  }
   for (int r = item; r < ROWS; r += ITEMS) {
     const int i = query_of_row(call, piece, r, row_heads[r].query_length);
     row_queries[r] = i;
     row_begins[r] = first_visible(row_heads[r], i);
     row_ends[r] = end_visible(row_heads[r], i);
-    row_plain[r] = softcap == 0.0f && mask_kind == MASK_NONE && query_block == 0 && row_heads[r].slope == 0.0f;
   }
   for (int at = item; at < ROWS * SPLITS; at += ITEMS) {
     const int r = at / SPLITS, split = at % SPLITS;
@@ -248,12 +252,13 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     const int keys = min(TILE_KEYS, piece.end - j0);
 
     // Products. (Keys past the last are the last again.)
-    {
+#pragma unroll 1
+    for (int k0 = item / PRODUCT_LANES; k0 < TILE_KEYS; k0 += ITEM_KEYS * KEYS_AT_ONCE) {
       float share[ITEM_KEYS][ROWS];
       __global const uchar *shared_keys[ITEM_KEYS];
 #pragma unroll
       for (int c = 0; c < ITEM_KEYS; c++) {
-        shared_keys[c] = key_rows[min(item / PRODUCT_LANES + c * KEYS_AT_ONCE, TILE_KEYS - 1)];
+        shared_keys[c] = key_rows[min(k0 + c * KEYS_AT_ONCE, TILE_KEYS - 1)];
 #pragma unroll
         for (int r = 0; r < ROWS; r++) share[c][r] = 0.0f;
       }
@@ -266,7 +271,8 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
           for (int c = 0; c < ITEM_KEYS; c++)
             units[a][c] =
                 load_unit(shared_keys[c], min(first + a * PRODUCT_LANES, KEY_UNITS - 1), KEY_WIDTH, KEY_WIDTH);
-#pragma unroll
+        // Each in turn from the front of the line: a compiler would unpack all of them before it multiplies the first.
+#pragma unroll 1
         for (int a = 0; a < UNITS_AT_ONCE; a++) {
           const int u = first + a * PRODUCT_LANES;
           if (KEY_UNITS % (PRODUCT_LANES * UNITS_AT_ONCE) == 0 || u < KEY_UNITS) {
@@ -274,7 +280,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
             for (int n = 0; n < FOURS; n++) {
               float4 k[ITEM_KEYS];
 #pragma unroll
-              for (int c = 0; c < ITEM_KEYS; c++) k[c] = four_of_packed(units[a][c], n);
+              for (int c = 0; c < ITEM_KEYS; c++) k[c] = four_of_packed(units[0][c], n);
 #pragma unroll
               for (int r = 0; r < ROWS; r++) {
                 const float4 four = q[r][n][u];
@@ -288,14 +294,35 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
               }
             }
           }
+#pragma unroll
+          for (int b = 1; b < UNITS_AT_ONCE; b++)
+#pragma unroll
+            for (int c = 0; c < ITEM_KEYS; c++) units[b - 1][c] = units[b][c];
         }
       }
 #pragma unroll
       for (int c = 0; c < ITEM_KEYS; c++) {
-        const int k = item / PRODUCT_LANES + c * KEYS_AT_ONCE;
+        const int k = k0 + c * KEYS_AT_ONCE;
         if (TILE_KEYS % KEYS_AT_ONCE == 0 || k < TILE_KEYS) {
 #pragma unroll
           for (int r = 0; r < ROWS; r++) products[r][k][lane] = share[c][r];
+        }
+      }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+
+    // Scores that are more than a product · scale, or hidden by more than their position. The item whose they are in the
+    // softmax writes them down, and in place of the first share whether they are visible: by itself, because this long code
+    // needs many registers, and would need them beside the values.
+    if (!rows.plain) {
+#pragma unroll 1
+      for (int at = item; at < ROWS * SPLITS; at += ITEMS) {
+        const int r = at / SPLITS, i = row_queries[r];
+#pragma unroll 1
+        for (int k = at % SPLITS; k < keys && i >= 0; k += SPLITS) {
+          int visible;
+          weights[k][r] = modified_scores(m, row_heads[r], i, j0 + k, sum_of_lanes(products[r][k]), &visible);
+          products[r][k][0] = visible ? 1.0f : 0.0f;
         }
       }
     }
@@ -303,37 +330,25 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     packed_t values[VALUES_AT_ONCE];
     load_values(values, value_rows[turn], 0, own_split, column_unit);
 #endif
-    barrier(CLK_LOCAL_MEM_FENCE);
 
     // Softmax.
 #pragma unroll 1
     for (int at = item; at < ROWS * SPLITS; at += ITEMS) {
-      const int r = at / SPLITS, split = at % SPLITS, i = row_queries[r];
-      if (i < 0) continue;
+      const int r = at / SPLITS, split = at % SPLITS;
+      if (row_queries[r] < 0) continue;
       const float before = maximum[r][split];
       float after = before;
       ulong visible_keys = 0;  // of the split, a bit each
-      if (row_plain[r]) {
 #pragma unroll 4
-        for (int n = 0; n < SPLIT_KEYS; n++) {
-          const int k = KEY_OF_SPLIT(n, split), j = j0 + k;
-          if (k >= keys || j < row_begins[r] || j >= row_ends[r]) continue;
-          const float score = sum_of_lanes(products[r][k]) * scale;
-          weights[k][r] = score;
-          after = score > after ? score : after;
-          visible_keys |= 1UL << n;
-        }
-      } else {
-#pragma unroll 1
-        for (int n = 0; n < SPLIT_KEYS; n++) {
-          const int k = KEY_OF_SPLIT(n, split);
-          if (k >= keys) break;
-          int visible;
-          const float score = modified_scores(m, row_heads[r], i, j0 + k, sum_of_lanes(products[r][k]), &visible);
-          weights[k][r] = score;
-          after = score > after ? score : after;
-          visible_keys |= visible ? 1UL << n : 0UL;
-        }
+      for (int n = 0; n < SPLIT_KEYS; n++) {
+        const int k = KEY_OF_SPLIT(n, split), j = j0 + k;
+        if (k >= keys || j < row_begins[r] || j >= row_ends[r]) continue;
+        float score = weights[k][r];
+        if (rows.plain) score = sum_of_lanes(products[r][k]) * scale;
+        else if (products[r][k][0] == 0.0f) continue;
+        weights[k][r] = score;
+        after = score > after ? score : after;
+        visible_keys |= 1UL << n;
       }
       const float shift = shift_of(after);
       float total = 0.0f;
@@ -355,7 +370,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
       hidden[r][split] = hidden_key;
       if (visible_keys != 0) seen[r][split] = 1;
     }
-    find_rows(rows, j0 - piece.begin + TILE_KEYS, key_rows, value_rows[turn ^ 1], ITEMS - 1 - item);
+    find_rows(&rows, j0 - piece.begin + TILE_KEYS, block_rows, row_step, key_rows, value_rows[turn ^ 1], ITEMS - 1 - item);
     barrier(CLK_LOCAL_MEM_FENCE);
 
     // Values.
