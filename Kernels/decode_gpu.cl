@@ -409,7 +409,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
         for (int first = 0; first < SPLIT_KEYS; first += VALUES_AT_ONCE) {
           if (first > 0) load_values(values, value_rows[turn], first, own_split, column_unit);
           // (Past the last key there is no value, not even one that is not finite.)
-          if (keys < TILE_KEYS || TILE_KEYS % (SPLITS * VALUES_AT_ONCE) != 0) {
+          if (KEY_OF_SPLIT(first + VALUES_AT_ONCE, 0) > keys) {
 #pragma unroll
             for (int a = 0; a < VALUES_AT_ONCE; a++)
               if (KEY_OF_SPLIT(first + a, own_split) >= keys) values[a] = 0;

@@ -110,10 +110,10 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
     else if (left > 0) store_four(to, n, o * end.factor, left);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  if (splits > 1 && split == 0) {
-    const int n = item * 4;
+  const int left = value_dimension - 4 * item;
+  if (splits > 1 && split == 0 && left > 0) {
     float4 o = gathered[item];
     for (int s = 1; s < splits; s++) o += gathered[item + s * columns];
-    store_four(to, n, o * end.factor, value_dimension - n);
+    store_four(to, 4 * item, o * end.factor, left);
   }
 }
