@@ -3,10 +3,15 @@
 //   l' = Σ l · exp(m − m')        o' = Σ o · exp(m − m')
 //
 // and the row ends as any other does (online_softmax.cl). A piece whose sum is −1 saw no key.
+//
+// A group has a row. Its items take the maxima and sums side by side, every MERGE_ITEMS-th piece each; then four columns of
+// the outputs each and, where there are more items than that, every splits-th piece.
 
 #ifndef MERGE_ITEMS
 #define MERGE_ITEMS 1
 #endif
+// Pieces whose outputs are loaded before the first is used.
+#define MERGE_UNROLL 8
 
 // The rows of one query head: its pieces' row 0 are partials[parts[first]], … `count` of them.
 typedef struct {
@@ -15,10 +20,24 @@ typedef struct {
   int padding;
 } Merge;
 
+// The first `left` of four columns.
+static float4 load_columns(__global const float *from, int left) {
+  if (left >= 4) {
+#ifdef ALIGNED
+    return *(__global const float4 *)from;
+#else
+    return vload4(0, from);
+#endif
+  }
+  return (float4)(from[0], left > 1 ? from[1] : 0.0f, left > 2 ? from[2] : 0.0f, 0.0f);
+}
+
 __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pieces(
     __global const uchar *work, __global const float *partial, __global float *ends, __global storage_t *output,
     __global float *log_sum_exp, int merges_at, int parts_at, int value_dimension, int first_query, int queries,
     long output_stride, int has_sinks) {
+  __local float item_maxima[MERGE_ITEMS], item_sums[MERGE_ITEMS];
+  __local float4 gathered[MERGE_ITEMS];
   const int group = get_group_id(0);
   const int item = get_local_id(0);
   const Merge merge = ((__global const Merge *)(work + merges_at))[group / queries];
@@ -28,48 +47,73 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
   if (i >= head.query_length) return;  // the whole group
   __global const int *parts = (__global const int *)(work + parts_at) + merge.first;
 
+  // What item n finds is a maximum, and whether it is one: NaN says that its pieces saw no key.
+  float largest = NAN;
+#pragma unroll 1
+  for (int p = item; p < merge.count; p += MERGE_ITEMS) {
+    const float2 end = ((__global const float2 *)ends)[parts[p] + row];
+    if (end.y != -1.0f) largest = largest >= end.x ? largest : end.x;
+  }
+  item_maxima[item] = largest;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  const int busy = min(MERGE_ITEMS, merge.count);
   float m = -INFINITY;
   bool seen = false;
-  for (int p = 0; p < merge.count; p++) {
-    const float2 end = ((__global const float2 *)ends)[parts[p] + row];
-    if (end.y == -1.0f) continue;
-    seen = true;
-    m = end.x > m ? end.x : m;
+  for (int n = 0; n < busy; n++) {
+    const float found = item_maxima[n];
+    seen = seen || !isnan(found);
+    m = found > m ? found : m;
   }
   // Maxima become factors, in place: nobody needs them any more.
-  barrier(CLK_GLOBAL_MEM_FENCE);
+  float sum = 0.0f;
+#pragma unroll 1
   for (int p = item; p < merge.count; p += MERGE_ITEMS) {
     const long at = parts[p] + row;
     const float2 end = ((__global const float2 *)ends)[at];
     const float factor = end.y == -1.0f ? 0.0f : rescaling(end.x, m);
-    vstore2((float2)(factor, end.y == -1.0f ? 0.0f : end.y * factor), at, ends);
+    sum += end.y == -1.0f ? 0.0f : end.y * factor;
+    ends[2 * at] = factor;
   }
-  barrier(CLK_GLOBAL_MEM_FENCE);
+  item_sums[item] = sum;
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   float l = 0.0f;
-  for (int p = 0; p < merge.count; p++) l += ends[2 * (long)(parts[p] + row) + 1];
+  for (int n = 0; n < busy; n++) l += item_sums[n];
   const RowEnd end = end_of_row(m, l, seen, has_sinks, head.sink);
   if (item == 0) log_sum_exp[head.log_sum_exp + i] = end.log_sum_exp;
+
   __global storage_t *to = output + head.output + i * output_stride;
-  for (int n = item * 4; n < value_dimension; n += MERGE_ITEMS * 4) {
+  const int fours = (value_dimension + 3) / 4;
+  const int splits = max(1, MERGE_ITEMS / fours), columns = splits > 1 ? fours : MERGE_ITEMS;
+  const int split = item / columns;
+  for (int n = item % columns * 4; n < value_dimension; n += columns * 4) {
     const int left = min(4, value_dimension - n);
     float4 o = 0.0f;
-    for (int p = 0; p < merge.count; p++) {
-      const long at = parts[p] + row;
-      const float factor = ends[2 * at];
-      __global const float *from = partial + at * value_dimension + n;
-      if (left == 4) {
-#ifdef ALIGNED
-        o += *(__global const float4 *)from * factor;
-#else
-        o += vload4(0, from) * factor;
-#endif
-      } else {
-        o.x += from[0] * factor;
-        if (left > 1) o.y += from[1] * factor;
-        if (left > 2) o.z += from[2] * factor;
+    int p = split;
+    for (; split < splits && p + (MERGE_UNROLL - 1) * splits < merge.count; p += MERGE_UNROLL * splits) {
+      float4 four[MERGE_UNROLL];
+      float factor[MERGE_UNROLL];
+#pragma unroll
+      for (int e = 0; e < MERGE_UNROLL; e++) {
+        const long at = parts[p + e * splits] + row;
+        four[e] = load_columns(partial + at * value_dimension + n, left);
+        factor[e] = ends[2 * at];
       }
+#pragma unroll
+      for (int e = 0; e < MERGE_UNROLL; e++) o += four[e] * factor[e];
     }
+    for (; split < splits && p < merge.count; p += splits) {
+      const long at = parts[p] + row;
+      o += load_columns(partial + at * value_dimension + n, left) * ends[2 * at];
+    }
+    if (splits > 1) gathered[item] = o;
     // (PoCL 3.1 stores whole vectors of items that are past the last column too, but for this condition.)
-    if (left > 0) store_four(to, n, o * end.factor, left);
+    else if (left > 0) store_four(to, n, o * end.factor, left);
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  const int left = value_dimension - 4 * item;
+  if (splits > 1 && split == 0 && left > 0) {
+    float4 o = gathered[item];
+    for (int s = 1; s < splits; s++) o += gathered[item + s * columns];
+    store_four(to, 4 * item, o * end.factor, left);
   }
 }

@@ -39,45 +39,66 @@ SHARED uint4 load_16_bytes(__global const uchar *at, int row_bytes) {
   return (uint4)(load_8_bytes(at, row_bytes), load_8_bytes(at + 8, row_bytes));
 }
 
-#if ROW_STORAGE == 1 || ROW_STORAGE == 2
-static float4 four_of_bits(ushort4 bits) {
-#if ROW_STORAGE == 1
-  return vload_half4(0, (const half *)&bits);
+// A unit as it lies in memory, so that several wait in few registers until they are needed: of q8_0 the bytes and in z the
+// bits of their scale, of q4_0 the bytes and the scale's bits.
+#if ROW_STORAGE == 4
+typedef uint2 packed_t;
 #else
-  return as_float4(convert_uint4(bits) << 16);
+typedef uint4 packed_t;
+#endif
+
+#if ROW_STORAGE <= 2
+// Word n of unit u of a row that ends within it; 0 past the end.
+SHARED uint word_before_end(__global const uchar *row, int u, int n, int width) {
+#if ROW_STORAGE == 0
+  const int d = u * UNIT + n;
+  return d < width ? ((__global const uint *)row)[d] : 0;
+#else
+  const int d = u * UNIT + 2 * n;
+  const uint low = d < width ? ((__global const ushort *)row)[d] : 0;
+  const uint high = d + 1 < width ? ((__global const ushort *)row)[d + 1] : 0;
+  return low | high << 16;
 #endif
 }
 #endif
 
 // Unit u of a row of `width` elements, 0 past its end. `stored` elements are kept of a row, of which these are the first.
-SHARED void load_unit(float4 to[FOURS], __global const uchar *row, int u, int width, int stored) {
+SHARED packed_t load_unit(__global const uchar *row, int u, int width, int stored) {
   const int row_bytes = ROW_BYTES(stored);
 #if ROW_STORAGE <= 2
-  if (width % UNIT != 0 && (u + 1) * UNIT > width) {
-    for (int n = 0; n < FOURS; n++) {
-      const int d = u * UNIT + 4 * n;
-      to[n] = (float4)(d < width ? row_element(row, d, stored) : 0.0f, d + 1 < width ? row_element(row, d + 1, stored) : 0.0f,
-                       d + 2 < width ? row_element(row, d + 2, stored) : 0.0f,
-                       d + 3 < width ? row_element(row, d + 3, stored) : 0.0f);
-    }
-    return;
-  }
-#endif
-#if ROW_STORAGE == 0
-  to[0] = as_float4(load_16_bytes(row + 16 * u, row_bytes));
-#elif ROW_STORAGE <= 2
-  const ushort8 bits = as_ushort8(load_16_bytes(row + 16 * u, row_bytes));
-  to[0] = four_of_bits(bits.lo);
-  to[1] = four_of_bits(bits.hi);
+  if (width % UNIT != 0 && (u + 1) * UNIT > width)
+    return (uint4)(word_before_end(row, u, 0, width), word_before_end(row, u, 1, width), word_before_end(row, u, 2, width),
+                   word_before_end(row, u, 3, width));
+  return load_16_bytes(row + 16 * u, row_bytes);
 #elif ROW_STORAGE == 3
-  const float scale = vload_half(u / 4, (__global const half *)(row + stored));
-  const char8 bytes = as_char8(load_8_bytes(row + 8 * u, row_bytes));
-  to[0] = convert_float4(bytes.lo) * scale;
-  to[1] = convert_float4(bytes.hi) * scale;
+  return (uint4)(load_8_bytes(row + 8 * u, row_bytes), ((__global const ushort *)(row + stored))[u / 4], 0);
 #else
-  const float scale = vload_half(u / 4, (__global const half *)(row + stored / 2));
-  const uchar4 bytes = as_uchar4(load_4_bytes(row + 4 * u, row_bytes));
-  to[0] = (convert_float4(bytes & (uchar4)15) - 8.0f) * scale;
-  to[1] = (convert_float4(bytes >> (uchar4)4) - 8.0f) * scale;
+  return (uint2)(load_4_bytes(row + 4 * u, row_bytes), ((__global const ushort *)(row + stored / 2))[u / 4]);
+#endif
+}
+
+#if ROW_STORAGE >= 3
+SHARED float scale_of_bits(uint bits) {
+  const ushort half_bits = (ushort)bits;
+  return vload_half(0, (const half *)&half_bits);
+}
+#endif
+
+// Four n of a unit.
+SHARED float4 four_of_packed(packed_t unit, int n) {
+#if ROW_STORAGE == 0
+  (void)n;
+  return as_float4(unit);
+#elif ROW_STORAGE == 1
+  const ushort4 bits = as_ushort4(n == 0 ? unit.lo : unit.hi);
+  return vload_half4(0, (const half *)&bits);
+#elif ROW_STORAGE == 2
+  const uint2 words = n == 0 ? unit.lo : unit.hi;
+  return as_float4((uint4)(words.x << 16, words.x & 0xffff0000u, words.y << 16, words.y & 0xffff0000u));
+#elif ROW_STORAGE == 3
+  return convert_float4(as_char4(n == 0 ? unit.x : unit.y)) * scale_of_bits(unit.z);
+#else
+  const uchar4 bytes = as_uchar4(n == 0 ? unit.x : unit.x >> 4) & (uchar4)15;
+  return (convert_float4(bytes) - 8.0f) * scale_of_bits(unit.y);
 #endif
 }

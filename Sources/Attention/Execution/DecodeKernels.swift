@@ -82,7 +82,7 @@ extension DecodeKernels.Key {
   }
 
   /// Work-items that merge a row.
-  var mergeItems: Int { tiles.isCPU ? 1 : min(tiles.items, 32) }
+  var mergeItems: Int { tiles.isCPU ? 1 : tiles.items }
 
   var kernelName: String { tiles.isCPU ? "decode_cpu" : "decode_gpu" }
 

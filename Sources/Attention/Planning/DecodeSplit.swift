@@ -13,9 +13,10 @@ package struct DecodeSplit: Sendable, Hashable {
 
   /// Keys of a piece.
   ///
-  /// On a GPU: enough for the partial result to cost little, few enough to feed every compute unit, and at most 256 pieces a
-  /// head. On a CPU: of the powers of two, what is done first by a count in keys, those that a core reads in the time that
-  /// something takes.
+  /// On a GPU: the smallest of the powers of two that leaves a compute unit no more than 8 pieces, and a head no more than
+  /// 256. A unit runs about four side by side, so that 4 to 8 keep it busy, and the last ones do not wait long for one
+  /// another. On a CPU: of the powers of two, what is done first by a count in keys, those that a core reads in the time
+  /// that something takes.
   ///
   /// ```
   /// time = rounds · (keys + start of a piece) + merging, where there is more than one piece
@@ -24,7 +25,12 @@ package struct DecodeSplit: Sendable, Hashable {
   /// Longer pieces would often be as good, but sequences that share a prefix read it once only where they have whole pieces
   /// in common.
   package func pieceKeys(keyLength: Int) -> Int {
-    guard isCPU else { return max(256, roundedUp(keyLength / 256, to: 256)) }
+    guard isCPU else {
+      let most = min(Self.mostPiecesOnGPU, max(1, Self.piecesOfUnit * computeUnits / keyValueHeads))
+      var keys = Self.shortestKeysOnGPU
+      while keys * most < keyLength { keys *= 2 }
+      return keys
+    }
     var longest = Self.longestKeys
     while longest * Self.mostPieces < keyLength { longest *= 2 }
     let candidates = sequence(first: longest) { $0 > Self.shortestKeys ? $0 / 2 : nil }
@@ -36,6 +42,11 @@ package struct DecodeSplit: Sendable, Hashable {
     let keys = pieceKeys(keyLength: keyLength)
     return max(1, (keyLength + keys - 1) / keys)
   }
+
+  private static let shortestKeysOnGPU = 64
+  private static let mostPiecesOnGPU = 256
+  /// Groups of a GPU's compute unit.
+  private static let piecesOfUnit = 8
 
   private static let shortestKeys = 128
   /// Of sequences that do not need more than ``mostPieces``.

@@ -79,13 +79,16 @@ public struct DecodeTiles: Sendable, Hashable {
   /// Bytes of local memory for a piece of some rows.
   func localBytes(rows: Int, _ headDimension: Int, _ valueDimension: Int) -> Int {
     guard !isCPU else { return 4 * roundedUp(rows, to: self.rows) * floatsOfRow(headDimension, valueDimension) }
-    // A unit of a row is at most 8 elements (Kernels/units.cl). Of a row: its query, products and weights, what
-    // the items that share it have found, its head, and seven numbers.
+    // A unit of a row is at most 8 elements (Kernels/units.cl), and the columns of a key are shared out by units: so many
+    // keys at a time, and so often a tile, as Kernels/decode_gpu.cl counts them.
+    let splits = min(tileKeys, max(1, items / ((valueDimension + 7) / 8)))
+    // Of a row: its query, weights, five numbers of each split, its head, and six numbers.
     let ofRow =
-      4 * roundedUp(headDimension, to: 8) + 4 * tileKeys * (keyLanes + 1) + 4 * keyLanes
-      + MemoryLayout<HeadRecord>.stride + 32
-    // Of a key: where its rows are; of an item: a unit of columns. And where the buffers are.
-    return self.rows * ofRow + 16 * tileKeys + 32 * items + 16 * DecodeBuffers.sources + 16
+      4 * roundedUp(headDimension, to: 8) + 4 * (tileKeys + splits) + 20 * splits + MemoryLayout<HeadRecord>.stride + 24
+    // Its products, whose place is taken by units of columns in the end. Of a key: where its rows are, and the next value.
+    // And where the buffers are.
+    return self.rows * ofRow + max(4 * self.rows * tileKeys * keyLanes, 32 * items) + 24 * tileKeys
+      + 16 * DecodeBuffers.sources + 64
   }
 
   /// Whether a device's limits admit these tiles.

@@ -4,8 +4,8 @@ import Testing
 /// Where decode kernels cut keys.
 @Suite("Decode splits")
 struct DecodeSplitTests {
-  static func split(heads: Int, units: Int) -> DecodeSplit {
-    var device = DeviceProfile(identifier: "test", name: "test", deviceClass: .cpu)
+  static func split(heads: Int, units: Int, _ deviceClass: DeviceProfile.DeviceClass = .cpu) -> DecodeSplit {
+    var device = DeviceProfile(identifier: "test", name: "test", deviceClass: deviceClass)
     device.computeUnits = units
     return DecodeSplit(keyValueHeads: heads, on: device)
   }
@@ -39,5 +39,27 @@ struct DecodeSplitTests {
     let keys = split.pieceKeys(keyLength: 5000)
     #expect(keys <= 512)
     for other in [2000, 5001, 30_000] { #expect(split.pieceKeys(keyLength: other) == keys, "\(other) keys") }
+  }
+
+  @Test("A GPU's units have four to eight pieces where there are keys enough", arguments: [(8, 132), (8, 20), (2, 96)])
+  func gpu(heads: Int, units: Int) {
+    let split = Self.split(heads: heads, units: units, .gpu)
+    for keyLength in [0, 1, 63, 64, 700, 4096, 5000, 65_536, 1 << 20] {
+      let (keys, pieces) = (split.pieceKeys(keyLength: keyLength), split.pieces(keyLength: keyLength))
+      #expect(keys >= 64 && keys.nonzeroBitCount == 1, "\(keyLength) keys")
+      #expect(keys * pieces >= keyLength && keys * (pieces - 1) < max(1, keyLength), "\(keyLength) keys")
+      #expect(pieces <= 256 && pieces * heads <= 8 * units, "\(keyLength) keys")
+      // Fewer only where pieces are the shortest, or as many as a head may have.
+      #expect(keys == 64 || pieces >= 128 || pieces * heads >= 4 * units - heads, "\(keyLength) keys")
+    }
+  }
+
+  @Test("On a GPU neighbouring lengths have the same pieces, and few heads no more than 256")
+  func sharingOnGPU() {
+    let split = Self.split(heads: 8, units: 132, .gpu)
+    #expect(split.pieceKeys(keyLength: 4096) == 64)
+    #expect(split.pieceKeys(keyLength: 40_000) == split.pieceKeys(keyLength: 60_000))
+    #expect(Self.split(heads: 1, units: 132, .gpu).pieces(keyLength: 1 << 20) == 256)
+    #expect(Self.split(heads: 64, units: 2, .gpu).pieces(keyLength: 1 << 20) == 1)
   }
 }
