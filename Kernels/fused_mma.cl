@@ -82,18 +82,17 @@ static uint query_pair(__global const ushort *query, int column) {
   return column < HEAD_DIMENSION ? *(__global const uint *)(query + column) : 0;
 }
 
-// From products to scores times log₂ e, of the rows i and i + 8 and the keys j + 8n, j + 8n + 1.
-static void modify_scores(float s[SCORE_BLOCKS][4], const Modifiers modifiers, __global const Head *heads, int visibility,
-                          int i, int j) {
+// From products to scores, of the rows i and i + 8 and the keys j + 8n, j + 8n + 1. What they are still to be multiplied by,
+// log₂ e and the scale where that can wait, is the result: more than 0, so that the largest remains the largest.
+static float modify_scores(float s[SCORE_BLOCKS][4], const Modifiers modifiers, __global const Head *heads, int visibility,
+                           int i, int j) {
   const Head head = *heads;
   const bool plain = !(modifiers.softcap > 0.0f) && head.slope == 0.0f;
   const bool by_position = modifiers.mask_kind == MASK_NONE && modifiers.query_block == 0;
-  if (plain && (visibility == TILE_OPEN || by_position)) {
+  // (A scale that vanished would make NaN of −∞.)
+  if (plain && modifiers.scale > 1e-30f && (visibility == TILE_OPEN || by_position)) {
     const float scale = modifiers.scale * LOG2_E;
-#pragma unroll UNROLLED
-    for (int n = 0; n < SCORE_BLOCKS; n++)
-      for (int k = 0; k < 4; k++) s[n][k] *= scale;
-    if (visibility == TILE_OPEN) return;
+    if (visibility == TILE_OPEN) return scale;
     const int first[2] = {first_visible(head, i) - j, first_visible(head, i + 8) - j};
     const int end[2] = {end_visible(head, i) - j, end_visible(head, i + 8) - j};
 #pragma unroll UNROLLED
@@ -103,7 +102,7 @@ static void modify_scores(float s[SCORE_BLOCKS][4], const Modifiers modifiers, _
         const int key = 8 * n + k % 2;
         s[n][k] = key >= first[k / 2] && key < end[k / 2] ? s[n][k] : HIDDEN_SCORE;
       }
-    return;
+    return scale;
   }
   // The code of a product, once: each in turn is taken from the front of the line, and comes to its end.
 #pragma unroll 1
@@ -115,7 +114,7 @@ static void modify_scores(float s[SCORE_BLOCKS][4], const Modifiers modifiers, _
       const int row = min(i + k / 2 * 8, head.query_length - 1);
       int visible;
       const float score = modified_scores(modifiers, head, row, j + 8 * n + k % 2, s[0][k], &visible);
-      scores[k] = visible ? score * LOG2_E : HIDDEN_SCORE;
+      scores[k] = visible ? score : HIDDEN_SCORE;
     }
 #pragma unroll UNROLLED
     for (int next = 1; next < SCORE_BLOCKS; next++)
@@ -123,6 +122,7 @@ static void modify_scores(float s[SCORE_BLOCKS][4], const Modifiers modifiers, _
 #pragma unroll
     for (int k = 0; k < 4; k++) s[SCORE_BLOCKS - 1][k] = scores[k];
   }
+  return LOG2_E;
 }
 
 // S = Q·Kᵀ.
@@ -194,16 +194,18 @@ static void add_values_carefully(const Warp warp, float o[VALUE_BLOCKS][4], floa
   }
 }
 
-// Scores of two rows become weights; what the rows have gathered is rescaled to their new maxima.
-static void update_rows(const Warp warp, float s[SCORE_BLOCKS][4], float o[VALUE_BLOCKS][4], float maximum[2], float sum[2],
-                        bool open) {
+// Scores of two rows, which are to be multiplied by `scale`, become weights; what the rows have gathered is rescaled to their
+// new maxima.
+static void update_rows(const Warp warp, float s[SCORE_BLOCKS][4], float scale, float o[VALUE_BLOCKS][4], float maximum[2],
+                        float sum[2], bool open) {
 #pragma unroll
   for (int r = 0; r < 2; r++) {
-    float m = maximum[r];
+    float m = -INFINITY;
 #pragma unroll UNROLLED
     for (int n = 0; n < SCORE_BLOCKS; n++)
       for (int k = 2 * r; k < 2 * r + 2; k++) m = s[n][k] > m ? s[n][k] : m;
-    m = row_maximum(warp, m);
+    m = row_maximum(warp, m) * scale;
+    m = maximum[r] > m ? maximum[r] : m;
     const float shift = shift_of(m) - WEIGHT_ONE_LOG2;
     // (Of equal infinities the difference would be NaN.)
     const float factor = maximum[r] == m ? 1.0f : native_exp2(maximum[r] - m);
@@ -212,12 +214,15 @@ static void update_rows(const Warp warp, float s[SCORE_BLOCKS][4], float o[VALUE
 #pragma unroll UNROLLED
     for (int n = 0; n < SCORE_BLOCKS; n++)
       for (int k = 2 * r; k < 2 * r + 2; k++) {
-        s[n][k] = !open && is_hidden_score(s[n][k]) ? HIDDEN_WEIGHT : native_exp2(s[n][k] - shift);
+        s[n][k] = !open && is_hidden_score(s[n][k]) ? HIDDEN_WEIGHT : native_exp2(fma(s[n][k], scale, -shift));
         sum[r] += s[n][k];
       }
+    // (Maxima soon stay as they are: for most tiles no lane of the warp comes here.)
+    if (factor != 1.0f) {
 #pragma unroll UNROLLED
-    for (int v = 0; v < VALUE_BLOCKS; v++)
-      for (int k = 2 * r; k < 2 * r + 2; k++) o[v][k] *= factor;
+      for (int v = 0; v < VALUE_BLOCKS; v++)
+        for (int k = 2 * r; k < 2 * r + 2; k++) o[v][k] *= factor;
+    }
   }
 }
 
@@ -298,8 +303,9 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_mma
       const KeyTile next = next_tile(modifiers, heads, i0, tile.j + TILE_KEYS, end, mask_classes);
       float s[SCORE_BLOCKS][4];
       multiply_keys(warp, s, q, key_tile);
-      modify_scores(s, modifiers, heads, tile.visibility, i0 + my_row, tile.j + warp.lane % 4 * 2);
-      update_rows(warp, s, o, maximum, sum, tile.visibility == TILE_OPEN);
+      const float factor =
+          modify_scores(s, modifiers, heads, tile.visibility, i0 + my_row, tile.j + warp.lane % 4 * 2);
+      update_rows(warp, s, factor, o, maximum, sum, tile.visibility == TILE_OPEN);
       await_copies();
       barrier(CLK_LOCAL_MEM_FENCE);  // V is there, K is free
       copy_rows(key_tile, KEY_STRIDE, key, HEAD_DIMENSION, next.j, end, item);
