@@ -34,8 +34,11 @@
 #ifndef TILE_KEYS
 #define TILE_KEYS 64
 #endif
-// Units that an item loads before it uses the first: fewer where its outputs take more registers.
-#ifndef LOADS
+// Units that an item loads before it uses the first: fewer where its outputs take more registers, and where the size of
+// sub-groups is pinned because there are few.
+#ifdef SUBGROUP
+#define LOADS (ROWS * FOURS > 4 ? 2 : 4)
+#else
 #define LOADS (ROWS * FOURS > 4 ? 4 : 8)
 #endif
 
@@ -96,6 +99,9 @@ typedef struct {
   __global const long *table;
   long first_key, first_value;  // rows of the head that come before
   int place, keys;
+  // 1, but that no compiler knows: one that knew how often a loop runs would unroll it whatever it is told, in more
+  // registers than there are.
+  int once;
   int plain;  // whether a score is a product · scale, and only its position hides a key
 } Rows;
 
@@ -205,6 +211,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     rows.first_value = heads[head_of_row(call, piece, piece.first_row)].value;
     rows.place = piece.place;
     rows.keys = piece.end - piece.begin;
+    rows.once = 1;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 
@@ -253,7 +260,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
 
     // Products. (Keys past the last are the last again.)
 #pragma unroll 1
-    for (int k0 = item / PRODUCT_LANES; k0 < TILE_KEYS; k0 += ITEM_KEYS * KEYS_AT_ONCE) {
+    for (int k0 = item / PRODUCT_LANES; k0 < TILE_KEYS * rows.once; k0 += ITEM_KEYS * KEYS_AT_ONCE) {
       float share[ITEM_KEYS][ROWS];
       __global const uchar *shared_keys[ITEM_KEYS];
 #pragma unroll
@@ -263,7 +270,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
         for (int r = 0; r < ROWS; r++) share[c][r] = 0.0f;
       }
 #pragma unroll 1
-      for (int first = lane; first < KEY_UNITS; first += PRODUCT_LANES * UNITS_AT_ONCE) {
+      for (int first = lane; first < KEY_UNITS * rows.once; first += PRODUCT_LANES * UNITS_AT_ONCE) {
         packed_t units[UNITS_AT_ONCE][ITEM_KEYS];
 #pragma unroll
         for (int a = 0; a < UNITS_AT_ONCE; a++)
@@ -273,7 +280,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
                 load_unit(shared_keys[c], min(first + a * PRODUCT_LANES, KEY_UNITS - 1), KEY_WIDTH, KEY_WIDTH);
         // Each in turn from the front of the line: a compiler would unpack all of them before it multiplies the first.
 #pragma unroll 1
-        for (int a = 0; a < UNITS_AT_ONCE; a++) {
+        for (int a = 0; a < UNITS_AT_ONCE * rows.once; a++) {
           const int u = first + a * PRODUCT_LANES;
           if (KEY_UNITS % (PRODUCT_LANES * UNITS_AT_ONCE) == 0 || u < KEY_UNITS) {
 #pragma unroll
@@ -316,14 +323,12 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
     // needs many registers, and would need them beside the values.
     if (!rows.plain) {
 #pragma unroll 1
-      for (int at = item; at < ROWS * SPLITS; at += ITEMS) {
-        const int r = at / SPLITS, i = row_queries[r];
-#pragma unroll 1
-        for (int k = at % SPLITS; k < keys && i >= 0; k += SPLITS) {
-          int visible;
-          weights[k][r] = modified_scores(m, row_heads[r], i, j0 + k, sum_of_lanes(products[r][k]), &visible);
-          products[r][k][0] = visible ? 1.0f : 0.0f;
-        }
+      for (int n = 0; n < SPLIT_KEYS * PARTS(ROWS * SPLITS, ITEMS) * rows.once; n++) {
+        const int at = item + n / SPLIT_KEYS * ITEMS, r = at / SPLITS, k = KEY_OF_SPLIT(n % SPLIT_KEYS, at % SPLITS);
+        if (r >= ROWS || k >= keys || row_queries[r] < 0) continue;
+        int visible;
+        weights[k][r] = modified_scores(m, row_heads[r], row_queries[r], j0 + k, sum_of_lanes(products[r][k]), &visible);
+        products[r][k][0] = visible ? 1.0f : 0.0f;
       }
     }
 #if COLUMNS == 1
@@ -340,7 +345,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
       float after = before;
       ulong visible_keys = 0;  // of the split, a bit each
 #pragma unroll 4
-      for (int n = 0; n < SPLIT_KEYS; n++) {
+      for (int n = 0; n < SPLIT_KEYS * rows.once; n++) {
         const int k = KEY_OF_SPLIT(n, split), j = j0 + k;
         if (k >= keys || j < row_begins[r] || j >= row_ends[r]) continue;
         float score = weights[k][r];
@@ -354,7 +359,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
       float total = 0.0f;
       int hidden_key = 0;
 #pragma unroll 4
-      for (int n = 0; n < SPLIT_KEYS; n++) {
+      for (int n = 0; n < SPLIT_KEYS * rows.once; n++) {
         const int k = KEY_OF_SPLIT(n, split);
         // Scores of −∞ may be visible: their weight is 0, not that of a hidden key.
         const bool visible = (visible_keys >> n & 1) != 0;
@@ -406,7 +411,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
 #if COLUMNS == 1
       else {
 #pragma unroll 1
-        for (int first = 0; first < SPLIT_KEYS; first += VALUES_AT_ONCE) {
+        for (int first = 0; first < SPLIT_KEYS * rows.once; first += VALUES_AT_ONCE) {
           if (first > 0) load_values(values, value_rows[turn], first, own_split, column_unit);
           // (Past the last key there is no value, not even one that is not finite.)
           if (KEY_OF_SPLIT(first + VALUES_AT_ONCE, 0) > keys) {
@@ -414,16 +419,18 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
             for (int a = 0; a < VALUES_AT_ONCE; a++)
               if (KEY_OF_SPLIT(first + a, own_split) >= keys) values[a] = 0;
           }
-#pragma unroll
-          for (int a = 0; a < VALUES_AT_ONCE; a++) {
+#pragma unroll 1
+          for (int a = 0; a < VALUES_AT_ONCE * rows.once; a++) {
             float weight[ROWS];
             load_floats(weight, weights[min(KEY_OF_SPLIT(first + a, own_split), SPLIT_KEYS * SPLITS - 1)], ROWS);
 #pragma unroll
             for (int n = 0; n < FOURS; n++) {
-              const float4 value = four_of_packed(values[a], n);
+              const float4 value = four_of_packed(values[0], n);
 #pragma unroll
               for (int r = 0; r < ROWS; r++) o[r][0][n] += weight[r] * value;
             }
+#pragma unroll
+            for (int b = 1; b < VALUES_AT_ONCE; b++) values[b - 1] = values[b];
           }
         }
       }

@@ -11,7 +11,7 @@
 #define MERGE_ITEMS 1
 #endif
 // Pieces whose outputs are loaded before the first is used.
-#define MERGE_UNROLL 8
+#define MERGE_UNROLL 4
 
 // The rows of one query head: its pieces' row 0 are partials[parts[first]], … `count` of them.
 typedef struct {

@@ -50,7 +50,7 @@ struct DecodeTests {
     ]
     guard type == .float32 else { return calls }
     let odd = CallShape(form: .bshd, batch: 2, heads: 5, keyHeads: 1, queries: 2, keys: 37, D: 19, Dv: 7)
-    let wide = CallShape(heads: 3, keyHeads: 1, queries: 1, keys: 70, D: 576, Dv: 512)
+    let wide = CallShape(heads: 3, keyHeads: 1, queries: 1, keys: 1100, D: 576, Dv: 512)
     return calls + [NamedCall("odd rows", odd)] + (choice.vectorWidth < 16 ? [NamedCall("wide", wide)] : [])
   }
 
@@ -75,6 +75,13 @@ struct DecodeTests {
       call.mask = .causal(.lowerRight)
       guard let result = try Self.attention(call, on: device, with: choice) else { continue }
       #expect(try Expectation(call, naive: false).misses(result) == [], "\(keys) keys")
+      // Where tiles reach past the last key, it is the last key that is at hand.
+      var last = call
+      last.operands = .separate(
+        query: call.query, key: call.key, value: try call.value.replacing([0, 0, keys - 1, 3], with: .infinity))
+      last.mask = .none
+      guard let result = try Self.attention(last, on: device, with: choice) else { continue }
+      #expect(try Expectation(last, naive: false).misses(result) == [], "\(keys) keys, the last infinite")
     }
   }
 
