@@ -18,6 +18,22 @@ import Testing
     #expect(parts[0]["kernel"] as? String == "fused")
   }
 
+  @Test func matrixUnitsAreNamed() throws {
+    let there = try Command(["plan", "--as-gpu", "sm_90", "--dtype", "f16"])
+    #expect(there.output.contains("4 warps of 32, matrix units"))
+    let float32 = try Command(["plan", "--as-gpu", "sm_90", "--dtype", "f32"])
+    #expect(float32.status == 0 && !float32.output.contains("matrix units"))
+  }
+
+  @Test(.enabled(if: Environment.hasOpenCLDevice), arguments: [("emulated", true), ("off", false)])
+  func matrixUnitsByTheEnvironment(value: String, areUsed: Bool) throws {
+    let command = try Command(
+      ["plan", "--device", "opencl", "--dtype", "f16"],
+      environment: ["ATTENTION_DEVICE_CLASS": "gpu", "ATTENTION_MATRIX_UNITS": value])
+    #expect(command.status == 0)
+    #expect(command.output.contains("matrix units") == areUsed)
+  }
+
   @Test func plansForGPUsThatAreNotHere() throws {
     let command = try Command([
       "plan", "--as-gpu", "pvc", "--json", "--query-length", "64", "--dtype", "f16", "--kernel", "staged", "--outputs",
