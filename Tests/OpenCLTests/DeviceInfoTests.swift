@@ -32,6 +32,7 @@ struct DeviceInfoTests {
     #expect(info.littleEndian)
     #expect(info.singleFPConfig.contains([.infinityAndNaN, .roundToNearest]))
     #expect(info.requiredSubgroupSizes.isEmpty == !info.supports(extension: "cl_intel_required_subgroup_size"))
+    #expect((info.computeCapability != nil) == info.supports(extension: "cl_nv_device_attribute_query"))
     if info.kind == .cpu { #expect(info.hostUnifiedMemory) }
   }
 

@@ -1,6 +1,7 @@
 import OpenCL
 
-/// A fused kernel of GPU-class devices, by vectors or by matrix units, built for one device, element type, dimensions and set of tiles.
+/// A fused kernel of GPU-class devices, by vectors or by matrix units, built for one device, element type, dimensions and set
+/// of tiles.
 final class FusedGPUKernels {
   struct Key: Hashable {
     let elementType: ElementType

@@ -81,7 +81,8 @@ public struct DeviceProfile: Sendable, Equatable {
 
   /// The profile of an OpenCL device. `ATTENTION_DEVICE_CLASS` set to `gpu` or `cpu` takes the place of the device's
   /// own class, so that each family of kernels can be tried on any device. `ATTENTION_MATRIX_UNITS` set to `off` leaves the
-  /// matrix units of a device out of account; set to `emulated` it gives them to every device, in OpenCL C, which is slow.
+  /// matrix units of a device out of account; set to `emulated` it gives them to devices of other vendors too, in OpenCL C,
+  /// which is slow.
   package init(_ device: Device) {
     let info = device.info
     let forced: DeviceClass? =
@@ -91,11 +92,12 @@ public struct DeviceProfile: Sendable, Equatable {
       default: nil
       }
     let vendor = DeviceVendor(info)
+    let hasOwn = vendor == .nvidia && info.computeCapability.map { $0 >= 80 } ?? false
     let hasMatrixUnits =
       switch ProcessInfo.processInfo.environment["ATTENTION_MATRIX_UNITS"] {
       case "off": false
-      case "emulated": true
-      default: vendor == .nvidia && info.computeCapability.map { $0 >= 80 } ?? false
+      case "emulated": hasOwn || vendor != .nvidia
+      default: hasOwn
       }
     self.init(
       identifier: device.identifier, name: info.name,
