@@ -1,6 +1,6 @@
 // O = softmax(modifiers(Q·Kᵀ))·V in one pass over the keys, by matrix units (matrix_units.cl), for float16 and bfloat16
-// (FlashAttention-2: Dao 2023). A work-group of WARPS warps owns 16 · WARPS queries of one head and walks over their keys,
-// TILE_KEYS at a time.
+// (FlashAttention-2: Dao 2023). A work-group owns TILE_ROWS queries of one head, 16 a warp, and walks over their keys, TILE_KEYS
+// at a time.
 //
 //   m = −∞, l = 0, O = 0                          for every row of the tile
 //   for every tile of keys that is not hidden:
