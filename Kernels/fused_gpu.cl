@@ -80,7 +80,7 @@
 #endif
 
 // Arrays whose index is ROWS, COLUMNS or FOURS long are registers if the loops over them are unrolled. Compilers do that
-// to small loops; `#pragma unroll` stands at the larger ones.
+// to small loops; `#pragma unroll` stands at the larger ones. (At all of them, it has PoCL 3.1 store past the last column.)
 
 #define GROUP_ITEMS (GROUP_X * GROUP_Y)
 #define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
@@ -224,40 +224,31 @@ static bool store(__local float4 *tile, int tile_stride, const Fetched *fetched,
 static void add_scores(float s[ROWS][COLUMNS], __local const float4 *query, __local const float4 *key) {
 #if PAIRS
   float2 pair[ROWS][COLUMNS];
-#pragma unroll
   for (int r = 0; r < ROWS; r++)
     for (int c = 0; c < COLUMNS; c++) pair[r][c] = (float2)(s[r][c], 0.0f);
 #endif
 #pragma unroll SCORE_UNROLL
   for (int d = 0; d < DEPTH / 4; d++) {
     float4 a[ROWS], b[COLUMNS];
-#pragma unroll
     for (int r = 0; r < ROWS; r++) a[r] = query[r * QUERY_STRIDE + d];
     for (int c = 0; c < COLUMNS; c++) b[c] = key[c * GROUP_X * KEY_STRIDE + d];
 #if PAIRS
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) pair[r][c] += a[r].lo * b[c].lo;
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) pair[r][c] += a[r].hi * b[c].hi;
 #else
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].x * b[c].x;
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].y * b[c].y;
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].z * b[c].z;
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] += a[r].w * b[c].w;
 #endif
   }
 #if PAIRS
-#pragma unroll
   for (int r = 0; r < ROWS; r++)
     for (int c = 0; c < COLUMNS; c++) s[r][c] = pair[r][c].x + pair[r][c].y;
 #endif
@@ -268,7 +259,6 @@ static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, __g
                           int i, int j) {
   const Head head = *heads;
   if (visibility == TILE_OPEN && !(modifiers.softcap > 0.0f) && head.slope == 0.0f) {
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] *= modifiers.scale;
     return 0;
@@ -297,7 +287,6 @@ static void store_weights(__local float *weights, float s[ROWS][COLUMNS]) {
     for (int r = 0; r < ROWS; r += 4)
       *(__local float4 *)(to + r) = (float4)(s[r][c], s[r + 1][c], s[r + 2][c], s[r + 3][c]);
 #else
-#pragma unroll
     for (int r = 0; r < ROWS; r++) to[r] = s[r][c];
 #endif
   }
@@ -326,7 +315,6 @@ static void add_values(float4 o[ROWS][FOURS], __local const float *weights, __lo
     load_floats(p, weights + j * (4 * WEIGHT_STRIDE), ROWS);
     float4 v[FOURS];
     for (int n = 0; n < FOURS; n++) v[n] = value[j * VALUE_STRIDE + at[n]];
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int n = 0; n < FOURS; n++) o[r][n] += p[r] * v[n];
   }
@@ -381,7 +369,6 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
 
   float maximum[ROWS], sum[ROWS];
   float4 o[ROWS][FOURS];
-#pragma unroll
   for (int r = 0; r < ROWS; r++) {
     maximum[r] = -INFINITY;
     sum[r] = HIDDEN_WEIGHT;
@@ -406,7 +393,6 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
   while (tile.j < end) {
     const KeyTile next = next_tile(modifiers, heads, i0, tile.j + TILE_KEYS, end, mask_classes);
     float s[ROWS][COLUMNS];
-#pragma unroll
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] = 0.0f;
 #if ONE_BUFFER
@@ -481,7 +467,6 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
 
   // The sums of a row's items meet in the place of P.
   barrier(CLK_LOCAL_MEM_FENCE);
-#pragma unroll
   for (int r = 0; r < ROWS; r++) my_weights[x * (4 * WEIGHT_STRIDE) + r] = sum[r];
   barrier(CLK_LOCAL_MEM_FENCE);
   const int end_row = rows_of_tile(*heads, i0);
