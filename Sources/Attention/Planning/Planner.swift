@@ -15,11 +15,14 @@ public enum KernelChoice: String, Sendable, Hashable, CaseIterable {
 extension AttentionPlan {
   /// Plans a problem on the devices given, dividing its heads between them by their relative speed.
   ///
+  /// - Parameters:
+  ///   - problem: What is to be computed.
+  ///   - devices: The devices that share it.
+  ///   - kernel: Which kernels to use.
+  ///   - overlappingTransfers: Whether large operands are sent in several blocks, so that one's transfer overlaps another's
+  ///     kernels; of no use where they are on the device.
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where a device's limits do not admit its part, and
   ///   ``AttentionError/noDevice(requested:available:)`` where there is no device.
-  ///
-  /// - Parameter overlappingTransfers: Whether large operands are sent in several blocks, so that one's transfer overlaps
-  ///   another's kernels; of no use where they are on the device.
   public init(
     _ problem: AttentionProblem, devices: [DeviceProfile], kernel: KernelChoice = .auto,
     overlappingTransfers: Bool = true
