@@ -28,10 +28,6 @@
 // one, K by DEPTH columns at a time and V by VALUE_KEYS keys at a time, so that any dimension fits.
 //
 // Built with -DSCORE_WIDTH=1.
-//
-// A hidden pair has the weight −0, which no visible pair has (e^x is +0 or more), and which is nothing in every sum:
-// −0 + −0 = −0, −0 + x = x. So a row has seen a key if its sum is not −0, and 0 · ∞ or 0 · NaN of a value that is hidden
-// from a row is known from one that it must show.
 
 #ifndef HEAD_DIMENSION
 #define HEAD_DIMENSION 64
@@ -83,7 +79,6 @@
 // to small loops; `#pragma unroll` stands at the larger ones. (At all of them, it has PoCL 3.1 store past the last column.)
 
 #define GROUP_ITEMS (GROUP_X * GROUP_Y)
-#define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
 
 #define ROWS (TILE_ROWS / GROUP_Y)
 #define COLUMNS (TILE_KEYS / GROUP_X)
@@ -123,9 +118,6 @@ typedef ushort4 unit_t;
 
 // Floats in the order of signed integers, so that atomic_max finds the larger of two; its own inverse.
 static int ordered(int bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
-
-#define HIDDEN_WEIGHT (-0.0f)
-static bool is_hidden(float weight) { return as_uint(weight) == 0x80000000u; }
 
 // A rectangle of an operand: what there is of it from an element on, to the right and down.
 typedef struct {

@@ -30,7 +30,6 @@
 #ifndef VALUE_DIMENSION
 #define VALUE_DIMENSION 64
 #endif
-#define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
 
 // Rows are multiples of 16 bytes in memory. In local memory their width is a multiple of 16, with zeros in between, and eight
 // more, so that eight neighbouring rows of 16 bytes, which are read together, are in different banks.
@@ -54,9 +53,6 @@
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
 
-// −0: a weight that no visible pair has (2^x is +0 or more), and nothing in every sum.
-#define HIDDEN_WEIGHT (-0.0f)
-static bool is_hidden(float weight) { return as_uint(weight) == 0x80000000u; }
 // The score of a hidden pair: a NaN, so that maxima pass over it, and one that no arithmetic makes.
 #define HIDDEN_SCORE as_float(0x7fc0feedu)
 static bool is_hidden_score(float score) { return as_uint(score) == 0x7fc0feedu; }

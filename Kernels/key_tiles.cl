@@ -1,4 +1,5 @@
-// The tiles of keys that a work-group of a fused kernel for GPUs walks over: those that are not hidden from all its rows.
+// What the fused kernels for GPUs share: the tiles of keys that a work-group walks over, which are those that are not hidden
+// from all its rows, and the weight of a hidden pair.
 
 #ifndef TILE_ROWS
 #define TILE_ROWS 64
@@ -6,6 +7,14 @@
 #ifndef TILE_KEYS
 #define TILE_KEYS 64
 #endif
+
+#define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
+
+// −0: a weight that no visible pair has (e^x is +0 or more), and nothing in every sum: −0 + −0 = −0, −0 + x = x. So a row has
+// seen a key if its sum is not −0, and 0 · ∞ or 0 · NaN of a value that is hidden from a row is known from one that it must
+// show.
+#define HIDDEN_WEIGHT (-0.0f)
+SHARED bool is_hidden(float weight) { return as_uint(weight) == 0x80000000u; }
 
 SHARED int rows_of_tile(const Head head, int i0) { return min(TILE_ROWS, head.query_length - i0); }
 

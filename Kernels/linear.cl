@@ -20,7 +20,7 @@ static void load_weights_transposed(__local float *tile, __global const uchar *w
 __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void linear(
     __global const storage_t *x, __global const uchar *weights, __global const float *bias, __global float *y, int rows,
     int depth, int outputs, int row_bytes, int has_bias) {
-  // (Read by fours: an array of floats need not begin at a multiple of 16 bytes, and on NVIDIA it did not.)
+  // (Read by fours: an array of floats need not begin at a multiple of 16 bytes, and NVIDIA GPUs stop where it does not.)
   __local float4 tile_a[TILE_K * A_STRIDE / 4];
   __local float *a = (__local float *)tile_a;
   __local floatv b[TILE_K * B_STRIDE / VECTOR];

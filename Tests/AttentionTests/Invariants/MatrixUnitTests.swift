@@ -15,12 +15,11 @@ struct MatrixUnitTests {
     profile.deviceClass = .gpu
     profile.hasMatrixUnits = true
     let plan = try AttentionPlan(problem, devices: [profile], kernel: .fused)
-    guard case .fusedGPU(let tiles)? = plan.tiles.first, tiles.matrixUnits else { return nil }
-    do {
-      return try engine.attention(call, following: plan)
-    } catch is TilesRejected {
+    guard case .fusedGPU(let tiles)? = plan.tiles.first, tiles.matrixUnits else {
+      #expect(profile.localMemory < 40 << 10, "their tiles would fit")
       return nil
     }
+    return try engine.attention(call, following: plan)
   }
 
   /// Dimensions 64 with everything else, for each program takes long to build; others once.
