@@ -28,6 +28,9 @@ static const unsigned char fused_gpu[] = {
 static const unsigned char fused_mma[] = {
 #embed "../../Kernels/fused_mma.cl" if_empty('\n')
 };
+static const unsigned char gather[] = {
+#embed "../../Kernels/gather.cl" if_empty('\n')
+};
 static const unsigned char insight[] = {
 #embed "../../Kernels/insight.cl" if_empty('\n')
 };
@@ -90,9 +93,9 @@ static const unsigned char values[] = {
 
 static const attention_source sources[] = {
     ROW(append), ROW(common), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_cpu), ROW(fused_gpu),
-    ROW(fused_mma), ROW(insight), ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear), ROW(mask_classes),
-    ROW(matrix_units), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak), ROW(product), ROW(rotary),
-    ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),
+    ROW(fused_mma), ROW(gather), ROW(insight), ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear),
+    ROW(mask_classes), ROW(matrix_units), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak), ROW(product),
+    ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

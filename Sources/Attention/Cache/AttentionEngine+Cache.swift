@@ -26,7 +26,7 @@ extension AttentionEngine {
     let store: any KVBlockStore =
       switch try roster.home() {
       case .host: HostBlocks(shape, self)
-      case .device(let executor): DeviceBlocks(shape, executor, try roster.profile(of: executor))
+      case .device(let executor): try DeviceBlocks(shape, executor, self)
       }
     return KVCache(
       batch: batch, heads: heads, headDimension: headDimension, valueDimension: valueDimension, options: options,
@@ -107,6 +107,9 @@ extension AttentionEngine {
   }
 
   /// Attention to a cache with everything that can be asked of it, on the device.
+  ///
+  /// Up to 16 queries are started and not waited for; with more, a prompt's, it returns when they are done: their keys and
+  /// values are side by side for that time, in memory beside the cache's.
   public func attention(
     query: DeviceTensor, cache: KVCache, _ options: CacheAttentionOptions
   ) throws -> (output: DeviceTensor, logSumExp: DeviceTensor) {
@@ -121,6 +124,15 @@ extension AttentionEngine {
     _ recording: DecodeRecording, query: DeviceTensor, cache: KVCache, _ options: CacheAttentionOptions
   ) throws {
     _ = try attend(.device(query), cache, options, onHost: false, recording)
+  }
+
+  /// The kernels that attention to a cache on an OpenCL device prefers: decode for few queries, fused for more, or what the
+  /// engine was told of these two.
+  package func cacheKernel(_ problem: AttentionProblem) -> KernelChoice {
+    switch kernel {
+    case .decode, .fused: kernel
+    case .auto, .staged: problem.isDecoding ? .decode : .fused
+    }
   }
 
   @discardableResult

@@ -6,10 +6,11 @@ import Synchronization
 final class DeviceBlocks: KVBlockStore {
   let shape: KVBlockShape
   let executor: OpenCLExecutor
-  private let profile: DeviceProfile
+  let profile: DeviceProfile
+  let engine: AttentionEngine
   private let state = Mutex(State())
 
-  private struct Part {
+  struct Part {
     let first: Int
     let count: Int
     let key: Buffer
@@ -25,10 +26,11 @@ final class DeviceBlocks: KVBlockStore {
   /// Bytes of the first part: small caches stay small.
   private static let firstBytes = 1 << 20
 
-  init(_ shape: KVBlockShape, _ executor: OpenCLExecutor, _ profile: DeviceProfile) {
+  init(_ shape: KVBlockShape, _ executor: OpenCLExecutor, _ engine: AttentionEngine) throws {
     self.shape = shape
     self.executor = executor
-    self.profile = profile
+    self.engine = engine
+    profile = try engine.roster.profile(of: executor)
   }
 
   var allocatedBytes: Int { state.withLock { $0.bytes } }
@@ -67,14 +69,14 @@ final class DeviceBlocks: KVBlockStore {
   }
 
   /// The parts, in order.
-  private var parts: [Part] { state.withLock { $0.parts } }
+  var parts: [Part] { state.withLock { $0.parts } }
 
-  private static func index(of block: Int, in parts: [Part]) -> Int {
+  static func index(of block: Int, in parts: [Part]) -> Int {
     parts.lastIndex { $0.first <= block } ?? 0
   }
 
   /// The row of a block's head 0 in its part.
-  private func row(of block: Int, in part: Part) -> Int { (block - part.first) * shape.heads * shape.blockLength }
+  func row(of block: Int, in part: Part) -> Int { (block - part.first) * shape.heads * shape.blockLength }
 
   // MARK: Rows
 
@@ -95,23 +97,17 @@ final class DeviceBlocks: KVBlockStore {
     }
     let rotary = try angles.map { try executor.buffer(copying: $0.values) }
     try executor.withTurn {
-      let kernel = try executor.cacheKernels(
+      let kernels = try executor.cacheKernels(
         CacheKernels.Key(
           elementType: key.elementType, storage: shape.key.storage.rows, keyWidth: shape.key.width,
-          valueWidth: shape.value?.width ?? shape.key.width, rotaryPairs: angles?.embedding.pairs ?? 0)
-      ).append
-      // Keys alone, where values are keys or stay as they are.
-      let valueBlocks = value == nil ? 0 : ((shape.value?.width ?? 0) + 31) / 32
+          valueWidth: shape.value?.width ?? shape.key.width, rotaryPairs: angles?.embedding.pairs ?? 0))
+      let rows = CacheKernels.Rows(
+        key: keys, value: values, heads: shape.heads, headStrides: headStrides, keyWidth: shape.key.width,
+        valueWidth: shape.value?.width ?? 0, angles: rotary, embedding: angles?.embedding)
       for (part, own) in zip(parts, records) where !own.isEmpty {
-        let table = try executor.buffer(copying: own)
-        var arguments = ArgumentList(kernel)
-        try arguments.add(table, keys, values ?? keys, rotary ?? keys, part.key, part.value)
-        try arguments.add(Int32(shape.heads), Int32(shape.blockLength), Int32(valueBlocks))
-        try arguments.add(Int64(headStrides.key), Int64(headStrides.value))
-        try arguments.add(
-          Int32(angles?.embedding.pairs ?? 0), Int32(angles?.embedding.style == .interleaved ? 1 : 0))
-        try executor.queue.enqueueKernel(
-          kernel, global: [own.count * shape.heads * ((shape.key.width + 31) / 32 + valueBlocks)])
+        try kernels.enqueueAppend(
+          executor.queue, try executor.buffer(copying: own), count: own.count, rows, toKeys: part.key,
+          values: part.value, blockRows: shape.blockLength)
       }
       try executor.queue.flush()
     }
@@ -179,7 +175,7 @@ final class DeviceBlocks: KVBlockStore {
       try query.recording.map { try executor.operand(.device($0.logSumExp)) }
       ?? executor.makeBuffer(byteCount: try Tensor.byteCount(shape: problem.logSumExpShape, elementType: .float32))
     if problem.queryLength > 0, problem.batch > 0 {
-      try executor.withTurn { try enqueue(query, operand, output, logSumExp) }
+      try attend(query, operand, output, logSumExp)
     }
     let results = (
       DeviceTensor(shape: problem.outputShape, elementType: problem.elementType, memory: .device(output, executor)),
@@ -189,138 +185,16 @@ final class DeviceBlocks: KVBlockStore {
     return .host(output: try results.0.tensor(), logSumExp: try results.1.tensor())
   }
 
-  private func enqueue(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
-    let problem = query.problem
-    let kernels =
-      try query.recording?.kernels
-      ?? kernels(problem, rotaryPairs: query.angles?.embedding.pairs ?? 0, own: query.recording != nil)
-    query.recording?.kernels = kernels
-    let parts = parts
-    let table = query.blocks.map { block in
-      let index = Self.index(of: block, in: parts)
-      return Int64(index) << 48 | Int64(row(of: block, in: parts[index]))
-    }
-    let cuts = DecodeCuts(
-      query.sequences, table: table, blockRows: shape.blockLength,
-      DecodeSplit(keyValueHeads: problem.keyValueHeads, on: profile))
-    var work = DecodeWork()
-    for g in 0..<problem.keyValueHeads {
-      work.add(
-        cuts, head: g * problem.groupSize, heads: problem.groupSize, headsOfSequence: problem.queryHeads,
-        queries: problem.queryLength, rowsOfPiece: kernels.rowsOfPiece)
-    }
-    let masks = try CacheMasks(query, executor)
-    let heads = records(query, masks)
-    let tables = DecodeTables(heads: heads.count, table: table.count, work)
-    let bytes = try TensorStorage(byteCount: tables.byteCount)
-    tables.write(heads, table, work, to: bytes.bytes)
-    let records = try Buffer(executor.context, copying: UnsafeRawBufferPointer(bytes.bytes))
-    let scratch = try executor.decodeScratch(
-      partial: work.partialRows * problem.valueDimension * 4, ends: work.partialRows * 8)
-    let rotary = try query.angles.map { try executor.buffer(copying: $0.values) }
-    // A cache that is empty has no memory, and the kernels read none.
-    let keys = parts.isEmpty ? [operand] : parts.map(\.key)
-    let values = parts.isEmpty ? [operand] : parts.map(\.value)
-    let shape = DecodeShape(
-      queryHeads: problem.queryHeads, group: problem.groupSize, queries: 0..<problem.queryLength,
-      blockRows: shape.blockLength, rowStep: 1, queryStride: problem.operands.query.rowStride,
-      outputStride: problem.operands.output.rowStride, usesSinks: problem.usesSinks,
-      rotaryPairs: query.angles?.embedding.pairs ?? 0, interleaved: query.angles?.embedding.style == .interleaved,
-      scale: problem.scale, softcap: problem.softcap, mask: problem.mask, blockMask: problem.blockMask)
-    let arguments = DecodeRecording.Arguments(
-      shape: shape, tables: tables, mostRows: work.mostRows, parts: parts.count,
-      scratch: [ObjectIdentifier(scratch.partial), ObjectIdentifier(scratch.ends)])
-    if let recording = query.recording, recording.arguments == arguments {
-      try kernels.replace(tables: records, tables, rotary: rotary)
-    } else {
-      try kernels.setArguments(
-        shape,
-        DecodeBuffers(
-          keys: keys, values: values, query: operand, output: output, logSumExp: logSumExp, rotary: rotary ?? operand,
-          mask: masks.mask ?? operand, blockMask: masks.blocks ?? operand, partial: scratch.partial,
-          ends: scratch.ends),
-        tables: records, tables, mostRows: work.mostRows)
-      query.recording?.arguments = arguments
-    }
-    _ = try kernels.enqueue(executor.queue, shape, tables)
-    try executor.queue.flush()
-  }
-
-  /// The kernels of the best tiles that the device takes.
-  ///
-  /// - Parameter own: Whether nobody else may have them, so that their arguments stay.
-  private func kernels(_ problem: AttentionProblem, rotaryPairs: Int, own: Bool) throws -> DecodeKernels {
-    for tiles in DecodeTiles.fitting(problem, profile) {
+  private func attend(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
+    if engine.cacheKernel(query.problem) == .fused {
       do {
-        let key = DecodeKernels.Key(
-          problem, cache: shape.key.storage, storedValues: shape.value?.width ?? shape.key.width,
-          rotaryPairs: rotaryPairs, tiles)
-        return try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
-      } catch is TilesRejected {
-        continue
+        return try attendGathered(query, operand, output, logSumExp)
+      } catch AttentionError.cannotRun {
+        // No tile fits, or not all keys of a head beside the cache: decode kernels need less.
       }
     }
-    throw AttentionError.cannotRun(device: profile.identifier, reason: "no tile of the decode kernels fits it")
+    try executor.withTurn { try enqueueDecoding(query, operand, output, logSumExp) }
   }
-
-  private func records(_ query: CacheQuery, _ masks: CacheMasks) -> [HeadRecord] {
-    let problem = query.problem
-    return (0..<problem.headCount).map { head in
-      let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
-      let sequence = problem.sequences[b]
-      var record = HeadRecord()
-      record.query = Int64(problem.operands.query.offset(batch: b, head: h, row: 0))
-      record.output = Int64(problem.operands.output.offset(batch: b, head: h, row: 0))
-      record.key = Int64(h / problem.groupSize * shape.blockLength)
-      record.value = record.key
-      record.logSumExp = Int64(problem.logSumExpOffset(batch: b, head: h))
-      record.mask = Int64(problem.mask?.offset(batch: b, head: h) ?? 0)
-      record.blockMask = Int64(masks.blockOffset(batch: b, head: h))
-      record.queryLength = Int32(sequence.queryLength)
-      record.keyLength = Int32(sequence.keyLength)
-      record.firstShift = Int32(sequence.firstShift)
-      record.endShift = Int32(sequence.endShift)
-      record.offset = Int32(sequence.offset)
-      record.slope = query.alibiSlopes?[h] ?? 0
-      record.sink = query.sinks?[h] ?? 0
-      record.rotary = Int32(b * problem.queryLength)
-      return record
-    }
-  }
-}
-
-/// One token as Kernels/append.cl sees it: the mirror of `Token`.
-private struct TokenRecord: BitwiseCopyable {
-  var key: Int64
-  var value: Int64
-  var row: Int64
-  var rotary: Int32
-  var padding: Int32 = 0
-}
-
-/// The masks of a call on the device.
-private struct CacheMasks {
-  private(set) var mask: Buffer?
-  private(set) var blocks: Buffer?
-  private var offsets: [Int] = []
-  private let heads: Int
-
-  init(_ query: CacheQuery, _ executor: OpenCLExecutor) throws {
-    let problem = query.problem
-    heads = problem.queryHeads
-    if let tensor = query.mask.tensor {
-      // Whole vectors of keys are read, past the last element too.
-      let storage = try TensorStorage(byteCount: tensor.byteCount + MaskRows.slackBytes)
-      tensor.withUnsafeBytes { storage.bytes.copyMemory(from: $0) }
-      mask = try Buffer(executor.context, copying: UnsafeRawBufferPointer(storage.bytes))
-    }
-    if var planes = BlockMaskPlanes(query.mask.blocks, problem.blockMask) {
-      offsets = (0..<problem.headCount).map { planes.offset(batch: $0 / heads, head: $0 % heads) }
-      blocks = try planes.byteCount > 0 ? executor.buffer(copying: planes.elements()) : nil
-    }
-  }
-
-  func blockOffset(batch b: Int, head h: Int) -> Int { offsets.isEmpty ? 0 : offsets[b * heads + h] }
 }
 
 extension OpenCLExecutor {

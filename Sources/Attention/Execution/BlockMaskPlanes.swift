@@ -5,9 +5,7 @@ import OpenCL
 struct BlockMaskPlanes {
   private let tensor: Tensor
   private let layout: BlockMaskLayout
-  /// Where each distinct plane begins in the tensor, and its place among the planes on the device.
-  private var starts: [Int] = []
-  private var places: [Int: Int] = [:]
+  private var planes = DistinctPlanes()
 
   init?(_ mask: BlockMask?, _ layout: BlockMaskLayout?) {
     guard let mask, let layout else { return nil }
@@ -15,14 +13,11 @@ struct BlockMaskPlanes {
     self.layout = layout
   }
 
-  var byteCount: Int { starts.count * layout.planeElements }
+  var byteCount: Int { planes.starts.count * layout.planeElements }
 
   /// Where the plane of a head begins on the device. A plane that is new joins the others.
   mutating func offset(batch b: Int, head h: Int) -> Int {
-    let start = layout.grid.offset(batch: b, head: h)
-    let place = places[start] ?? starts.count
-    if places.updateValue(place, forKey: start) == nil { starts.append(start) }
-    return place * layout.planeElements
+    planes.place(of: layout.grid.offset(batch: b, head: h)) * layout.planeElements
   }
 
   /// Starts the transfer to the device. The storage returned must live until it is done.
@@ -33,7 +28,7 @@ struct BlockMaskPlanes {
 
   /// The planes, one after the other.
   func elements() -> [UInt8] {
-    starts.flatMap { start in
+    planes.starts.flatMap { start in
       (0..<layout.rows).flatMap { row in
         (0..<layout.columns).map { column in
           tensor.storage.bytes[start + row * layout.grid.queryStride + column * layout.grid.keyStride]

@@ -2,7 +2,7 @@ import OpenCL
 
 /// A block of heads that is on its way through a device: what its kernels work on.
 struct BlockContents {
-  let call: AttentionCall
+  let mask: Tensor?
   let problem: AttentionProblem
   let block: DevicePlan.Block
   /// One a head, offsets into `buffers`; on the device in `buffers.heads`.

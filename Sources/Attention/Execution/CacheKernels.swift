@@ -38,3 +38,47 @@ final class CacheKernels {
     append = try Kernel(try key.program.build(context), "append_rows")
   }
 }
+
+/// One token as Kernels/append.cl sees it: the mirror of `Token`.
+struct TokenRecord: BitwiseCopyable {
+  /// Where its rows for head 0 begin, in elements.
+  var key: Int64
+  var value: Int64 = 0
+  /// The row that the key of head 0 becomes.
+  var row: Int64
+  /// Its place among the tokens that are rotated.
+  var rotary: Int32
+  var padding: Int32 = 0
+}
+
+extension CacheKernels {
+  /// What the rows of some tokens are and become.
+  struct Rows {
+    var key: Buffer
+    /// Nil where values are keys or there are none.
+    var value: Buffer?
+    var heads: Int
+    /// Elements from one head to the next.
+    var headStrides: (key: Int, value: Int)
+    var keyWidth: Int
+    var valueWidth: Int
+    /// Cosines and sines of the tokens, where keys are rotated.
+    var angles: Buffer?
+    var embedding: RotaryEmbedding?
+  }
+
+  /// Starts to store the rows of tokens; those of the next head go `blockRows` further on.
+  func enqueueAppend(
+    _ queue: CommandQueue, _ tokens: Buffer, count: Int, _ rows: Rows, toKeys keys: Buffer, values: Buffer,
+    blockRows: Int
+  ) throws {
+    func blocks(_ width: Int) -> Int { (width + 31) / 32 }
+    let valueBlocks = rows.value == nil ? 0 : blocks(rows.valueWidth)
+    var arguments = ArgumentList(append)
+    try arguments.add(tokens, rows.key, rows.value ?? rows.key, rows.angles ?? rows.key, keys, values)
+    try arguments.add(Int32(rows.heads), Int32(blockRows), Int32(valueBlocks))
+    try arguments.add(Int64(rows.headStrides.key), Int64(rows.headStrides.value))
+    try arguments.add(Int32(rows.embedding?.pairs ?? 0), Int32(rows.embedding?.style == .interleaved ? 1 : 0))
+    try queue.enqueueKernel(append, global: [count * rows.heads * (blocks(rows.keyWidth) + valueBlocks)])
+  }
+}

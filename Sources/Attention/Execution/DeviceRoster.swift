@@ -89,9 +89,24 @@ package final class DeviceRoster: Sendable {
     return try replanning([profiles.count - 1])
   }
 
+  /// Plans a problem whose operands are on an executor's device for that device alone.
+  func perform<Result>(
+    _ problem: AttentionProblem, _ kernel: KernelChoice, on executor: OpenCLExecutor,
+    _ body: (DevicePlan) throws -> Result
+  ) throws -> Result {
+    let device = executor.device.identifier
+    guard let index = profiles.firstIndex(where: { $0.identifier == device }) else {
+      throw AttentionError.noDevice(requested: device, available: profiles.map(\.identifier))
+    }
+    return try replanning(on: [index], body) { profiles in
+      try DevicePlan(
+        problem, heads: 0..<problem.headCount, on: profiles[0], kernel: kernel, overlappingTransfers: false)
+    }
+  }
+
   /// Plans, and plans again with other tiles while a built kernel turns out too large for its work-groups.
-  private func replanning<Result>(
-    on indices: [Int], _ body: (AttentionPlan) throws -> Result, plan: ([DeviceProfile]) throws -> AttentionPlan
+  private func replanning<Plan, Result>(
+    on indices: [Int], _ body: (Plan) throws -> Result, plan: ([DeviceProfile]) throws -> Plan
   ) throws -> Result {
     while true {
       let profiles = state.withLock { state in indices.map { state.current[$0] } }

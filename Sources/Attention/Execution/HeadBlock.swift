@@ -12,8 +12,7 @@ final class HeadBlock {
   private let insight: InsightPass?
 
   private var records: [HeadRecord] = []
-  /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
-  private var maskPlanes: [Int] = []
+  private var maskPlanes = DistinctPlanes()
   private var blockMask: BlockMaskPlanes?
   private var query = RowTransfer()
   private var key = RowTransfer()
@@ -54,20 +53,11 @@ final class HeadBlock {
   /// Lays the block's heads out densely, one after the other; heads that share keys and values share their rows.
   private func describeHeads(_ results: ResultBuffers) {
     var keyHeads: [Int: (key: Int, value: Int)] = [:]
-    var planes: [Int: Int] = [:]
     blockMask = BlockMaskPlanes(call.mask.blocks, problem.blockMask)
     let size = problem.elementType.byteCount
     for (index, head) in block.heads.enumerated() {
       let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
-      let sequence = problem.sequences[b]
-      var record = HeadRecord()
-      record.queryLength = Int32(sequence.queryLength)
-      record.keyLength = Int32(sequence.keyLength)
-      record.firstShift = Int32(sequence.firstShift)
-      record.endShift = Int32(sequence.endShift)
-      record.offset = Int32(sequence.offset)
-      record.slope = call.alibiSlopes?[h] ?? 0
-      record.sink = call.sinks?[h] ?? 0
+      var record = HeadRecord(problem, batch: b, head: h, alibiSlopes: call.alibiSlopes, sinks: call.sinks)
       record.score = Int64(index * block.sliceRows * block.scoreStride)
 
       record.query = Int64(query.byteCount / size)
@@ -100,12 +90,8 @@ final class HeadBlock {
       }
 
       if let mask = problem.mask {
-        let start = mask.offset(batch: b, head: h)
-        let plane = planes[start] ?? planes.count
-        if planes.updateValue(plane, forKey: start) == nil { maskPlanes.append(start) }
-        record.mask = Int64(plane * mask.planeElements(rows: block.sliceRows, keys: problem.keyLength))
-        record.maskTiles = Int64(
-          plane * mask.tileCount(rows: block.sliceRows, keys: problem.keyLength, plan.tiles))
+        record.place(
+          mask, batch: b, head: h, in: &maskPlanes, rows: block.sliceRows, keys: problem.keyLength, plan.tiles)
       }
       record.blockMask = Int64(blockMask?.offset(batch: b, head: h) ?? 0)
       records.append(record)
@@ -133,7 +119,8 @@ final class HeadBlock {
     staging.append(try queues.upload.enqueueWrite(records, to: operands.heads))
     pass = try kernels.makePass(
       BlockContents(
-        call: call, problem: problem, block: block, records: records, maskPlanes: maskPlanes, queues: queues,
+        mask: call.mask.tensor, problem: problem, block: block, records: records, maskPlanes: maskPlanes.starts,
+        queues: queues,
         buffers: operands, insight: insight))
     for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] where resident == nil {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }

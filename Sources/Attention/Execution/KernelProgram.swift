@@ -45,7 +45,7 @@ extension DecodeKernels.Key {
 package struct CachePrograms: Sendable {
   /// The tiles of the decode kernels, in words.
   package let tiles: String
-  /// Attention to the cache, the merging of its pieces, appending to it, and rotating tensors.
+  /// Attention to the cache, the merging of its pieces, appending to it, gathering its rows, and rotating tensors.
   package let programs: [KernelProgram]
 
   /// - Parameters:
@@ -65,7 +65,10 @@ package struct CachePrograms: Sendable {
     self.tiles = "\(tiles)"
     programs =
       key.programs(subgroupSizes: device.requiredSubgroupSizes) + [
-        append.program, RotaryProgram.program(problem.elementType),
+        append.program,
+        GatherProgram.program(
+          GatherProgram.Key(elementType: storage.gathered(for: problem.elementType), storage: storage.rows)),
+        RotaryProgram.program(problem.elementType),
       ]
   }
 }

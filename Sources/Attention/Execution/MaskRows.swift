@@ -24,7 +24,7 @@ final class MaskRows {
   ///
   /// - Returns: Whether they were not there already.
   func enqueueWrite(_ slice: Range<Int>, of contents: BlockContents) throws -> Bool {
-    guard let layout = contents.problem.mask, let tensor = contents.call.mask.tensor else { return false }
+    guard let layout = contents.problem.mask, let tensor = contents.mask else { return false }
     if let present, present == (contents.block.heads, slice) { return false }
     let size = layout.elementType.byteCount
     let planeBytes = layout.planeElements(rows: contents.block.sliceRows, keys: contents.problem.keyLength) * size

@@ -27,13 +27,14 @@ package final class OpenCLExecutor: @unchecked Sendable {
   package let context: Context
   let queues: DeviceQueues
   private let turn = Mutex(())
-  private let pool: BufferPool
+  let pool: BufferPool
   private var staged: [StagedKernels.Key: StagedKernels] = [:]
   private var fusedCPU: [FusedCPUKernels.Key: FusedCPUKernels] = [:]
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
   private var decode: [DecodeKernels.Key: DecodeKernels] = [:]
   private var cache: [CacheKernels.Key: CacheKernels] = [:]
   private var rotary: [ElementType: Kernel] = [:]
+  private var gather: [GatherProgram.Key: Kernel] = [:]
   /// Partial results of decode steps, which follow one another on the compute queue.
   private var partialResults: (partial: Buffer, ends: Buffer)?
   private var insight: [StagedKernels.Key: InsightKernels] = [:]
@@ -173,7 +174,7 @@ extension OpenCLExecutor {
   }
 
   /// The kernels that a plan's tiles stand for, built or found, with memory for one call.
-  private func callKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> any CallKernels {
+  func callKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> any CallKernels {
     switch plan.tiles {
     case .staged(let tiles):
       let key = StagedKernels.Key(problem, plan, tiles)
@@ -214,6 +215,13 @@ extension OpenCLExecutor {
   func rotaryKernel(_ elementType: ElementType) throws -> Kernel {
     let kernel = try rotary[elementType] ?? RotaryProgram.kernel(elementType, context)
     rotary[elementType] = kernel
+    return kernel
+  }
+
+  /// The kernel that brings rows of a cache side by side, built or found.
+  func gatherKernel(_ key: GatherProgram.Key) throws -> Kernel {
+    let kernel = try gather[key] ?? GatherProgram.kernel(key, context)
+    gather[key] = kernel
     return kernel
   }
 

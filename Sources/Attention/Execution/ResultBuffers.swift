@@ -24,6 +24,13 @@ package struct ResultBuffers: Sendable {
     scores?.mutableElements(of: Float.self).update(repeating: -.infinity)
   }
 
+  private init() {
+    (output, logSumExp, weights, scores, topKeys, topWeights, received) = (nil, nil, nil, nil, nil, nil, nil)
+  }
+
+  /// Of a call whose results stay on its device.
+  static let none = ResultBuffers()
+
   package var result: AttentionResult {
     AttentionResult(
       output: output, logSumExp: logSumExp, weights: weights, scores: scores, topKeys: topKeys, topWeights: topWeights,

@@ -20,7 +20,7 @@ public struct AttentionProblem: Sendable, Equatable {
   public let topKeyCount: Int
 
   /// One a batch entry.
-  public let sequences: [AttentionSequence]
+  public internal(set) var sequences: [AttentionSequence]
 
   /// `Lq` and `Lk` of the tensors, or of the longest sequence where sequences are packed.
   public let queryLength: Int

@@ -34,6 +34,18 @@ public struct AttentionSequence: Sendable, Equatable {
     endShift = last == Self.unlimited ? Self.unlimited : min(offset + last + 1, Self.unlimited)
   }
 
+  /// The same queries to some of the keys, all that any of them sees: key 0 is then the first of `keys`.
+  package init(_ sequence: AttentionSequence, keeping keys: Range<Int>) {
+    queryLength = sequence.queryLength
+    keyLength = keys.count
+    queryStart = sequence.queryStart
+    keyStart = sequence.keyStart
+    offset = sequence.offset - keys.lowerBound
+    let (first, end) = (sequence.firstShift, sequence.endShift)
+    firstShift = first == -Self.unlimited ? first : first - keys.lowerBound
+    endShift = end == Self.unlimited ? end : end - keys.lowerBound
+  }
+
   /// The keys that query `i` sees by position.
   package func visibleKeys(query i: Int) -> Range<Int> {
     let first = max(0, i + firstShift)

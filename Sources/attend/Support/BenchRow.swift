@@ -35,14 +35,15 @@ struct BenchRow: Encodable {
   var speedupVsCpu: OrNull<Double>
 
   init(
-    _ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan, kernelSeconds: [Double],
-    endToEndSeconds: [Double], callOverhead: Double?, peakBytes: Int, buildSeconds: Double, error: Double
+    _ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan, cacheKernel: KernelChoice? = nil,
+    kernelSeconds: [Double], endToEndSeconds: [Double], callOverhead: Double?, peakBytes: Int, buildSeconds: Double,
+    error: Double
   ) {
     let devices = plan.parts.map(\.device)
     device = devices.map(\.identifier).joined(separator: ",")
     deviceName = devices.map(\.name).joined(separator: ", ")
     backend = Self.distinct(devices.map { $0.isOpenCL ? "opencl" : "cpu" })
-    kernel = shape.kvType != nil && backend == "opencl" ? "decode" : Self.distinct(plan.parts.map(\.kernelName))
+    kernel = cacheKernel?.rawValue ?? Self.distinct(plan.parts.map(\.kernelName))
     dtype = shape.dtype.rawValue
     batch = shape.batch
     heads = shape.heads

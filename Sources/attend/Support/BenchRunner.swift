@@ -68,8 +68,11 @@ struct BenchRunner {
     let measured = try cache.measure(
       on: engine, repetitions: repetitionCount(oneTakes: first.kernelSeconds.first ?? 0))
     let comparison = truth.compare(measured.result)
+    let plan = try engine.plan(problem)
+    let isOpenCL = plan.parts.contains { $0.device.isOpenCL }
     let row = BenchRow(
-      shape, problem, try engine.plan(problem), kernelSeconds: measured.kernelSeconds,
+      shape, problem, plan, cacheKernel: isOpenCL ? engine.cacheKernel(problem) : nil,
+      kernelSeconds: measured.kernelSeconds,
       endToEndSeconds: measured.stepSeconds, callOverhead: nil, peakBytes: measured.bytes, buildSeconds: buildSeconds,
       error: comparison.largest)
     return (row, comparison.isRight)
