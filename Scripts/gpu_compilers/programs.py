@@ -23,8 +23,8 @@ PRODUCTS = {"fused_gpu": 2, "scores": 1, "weighted_values": 1, "top_keys": 1, "r
 # same whatever was asked for: one row of each.
 OF_DIMENSION = ("fused_gpu", "fused_mma", "decode_gpu", "append_rows")
 OF_TYPE = OF_DIMENSION + (
-    "scores", "softmax_parts", "softmax_normalize", "weighted_values", "top_keys", "received", "merge_pieces", "rotate_rows",
-    "linear", "linear_number", "take_rows")
+    "scores", "softmax_parts", "softmax_normalize", "weighted_values", "top_keys", "received", "merge_pieces", "gather_rows",
+    "rotate_rows", "linear", "linear_number", "take_rows")
 
 # One row of the table: a kernel as a device compiles it. The type is that of the operands, a cache's storage or a model's
 # weights.
