@@ -58,7 +58,7 @@
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))
 #define PARTS(n, size) (((n) + (size) - 1) / (size))
 
-#define HEAD_LONGS ((int)(sizeof(Head) / sizeof(long)))
+#define HEAD_WORDS ((int)(sizeof(Head) / sizeof(int)))
 #define KEY_FOURS (KEY_UNITS * FOURS)
 
 // Keys that an item has a share in together, so that they meet a four of the query while it is in registers; and units of
@@ -199,11 +199,11 @@ __kernel PINNED __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void decode_g
   __global const uchar *__local value_rows[2][TILE_KEYS];  // of this tile and the next, in turns
   __local float(*const products)[TILE_KEYS][PRODUCT_LANES] = (__local float(*)[TILE_KEYS][PRODUCT_LANES])scratch;
 
-  for (int at = item; at < ROWS * HEAD_LONGS; at += ITEMS) {
-    const int r = at / HEAD_LONGS, n = at % HEAD_LONGS;
+  for (int at = item; at < ROWS * HEAD_WORDS; at += ITEMS) {
+    const int r = at / HEAD_WORDS, n = at % HEAD_WORDS;
     __global const Head *head = heads + head_of_row(call, piece, piece.first_row + min(r, piece.rows - 1));
-    // (As numbers: a compiler copies a structure byte by byte.)
-    ((__local long *)&row_heads[r])[n] = ((__global const long *)head)[n];
+    // (As numbers: a compiler copies a structure byte by byte. As longs Mesa 22.3 copies nothing.)
+    ((__local int *)&row_heads[r])[n] = ((__global const int *)head)[n];
   }
   if (item == 0) {
     rows.table = (__global const long *)(work + table_at) + piece.table;

@@ -69,7 +69,7 @@ import Testing
         guard let kernel = (program["kernels"] as? [String])?.first else { return nil }
         return (kernel, program["options"] as? [String] ?? [])
       })
-    #expect(Set(options.keys) == ["decode_gpu", "merge_pieces", "append_rows", "rotate_rows", "linear"])
+    #expect(Set(options.keys) == ["decode_gpu", "merge_pieces", "append_rows", "gather_rows", "rotate_rows", "linear"])
     // Float16 queries, a cache in q8_0, four heads that share a key, sub-groups of 8.
     let decode = Set(["-DSTORAGE=1", "-DROW_STORAGE=3", "-DROWS=4", "-DALIGNED", "-DSUBGROUP=8"])
     #expect(decode.isSubset(of: options["decode_gpu"] ?? []))

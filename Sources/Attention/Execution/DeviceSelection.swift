@@ -62,7 +62,7 @@ package enum DeviceRegistry {
     do {
       let devices = try openCLDevices().filter { unusable($0) == nil }
       if devices.isEmpty { notice("no OpenCL device; falling back to the CPU") }
-      let isCPU = { (device: Device) in DeviceProfile(device).deviceClass == .cpu }
+      let isCPU = { (device: Device) in device.info.kind == .cpu && DeviceProfile.forcedClass != .gpu }
       return devices.filter { !isCPU($0) }.map(Backend.openCL) + [cpu] + devices.filter(isCPU).map(Backend.openCL)
     } catch {
       notice("OpenCL cannot be used (\(error)); falling back to the CPU")

@@ -85,12 +85,6 @@ public struct DeviceProfile: Sendable, Equatable {
   /// which is slow.
   package init(_ device: Device) {
     let info = device.info
-    let forced: DeviceClass? =
-      switch ProcessInfo.processInfo.environment["ATTENTION_DEVICE_CLASS"] {
-      case "gpu": .gpu
-      case "cpu": .cpu
-      default: nil
-      }
     let vendor = DeviceVendor(info)
     let hasOwn = vendor == .nvidia && info.computeCapability.map { $0 >= 80 } ?? false
     let hasMatrixUnits =
@@ -101,13 +95,22 @@ public struct DeviceProfile: Sendable, Equatable {
       }
     self.init(
       identifier: device.identifier, name: info.name,
-      deviceClass: forced ?? (info.kind == .cpu ? .cpu : .gpu), vendor: vendor,
+      deviceClass: Self.forcedClass ?? DeviceClass(info), vendor: vendor,
       computeUnits: info.computeUnits,
       clockMHz: info.clockMHz,
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
       vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.pinnableSubgroupSizes,
       hasMatrixUnits: hasMatrixUnits, hostUnifiedMemory: info.hostUnifiedMemory)
+  }
+
+  /// What `ATTENTION_DEVICE_CLASS` says.
+  static var forcedClass: DeviceClass? {
+    switch ProcessInfo.processInfo.environment["ATTENTION_DEVICE_CLASS"] {
+    case "gpu": .gpu
+    case "cpu": .cpu
+    default: nil
+    }
   }
 
   /// Whether it is OpenCL that computes there.
@@ -128,5 +131,13 @@ public struct DeviceProfile: Sendable, Equatable {
       case .reference: 0.5
       }
     return Double(max(1, computeUnits)) * Double(max(1, clockMHz)) * lanes
+  }
+}
+
+extension DeviceProfile.DeviceClass {
+  /// How an OpenCL device runs its work. Mesa's rusticl does so on a processor as on a GPU: a work-item is one of a vector's
+  /// lanes (and the kernels for CPUs, of more than one tile of keys, come out wrong there).
+  package init(_ info: DeviceInfo) {
+    self = info.kind == .cpu && info.platformName != "rusticl" ? .cpu : .gpu
   }
 }

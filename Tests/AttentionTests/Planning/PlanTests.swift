@@ -1,5 +1,6 @@
 import Attention
 import AttentionTestSupport
+import OpenCL
 import Testing
 
 /// Plans are functions of values: no device is needed to see what they do.
@@ -20,6 +21,18 @@ struct PlanTests {
     try AttentionProblem(
       batch: batch, queryHeads: heads, keyValueHeads: heads, queryLength: length, keyLength: length, headDimension: 64,
       valueDimension: 64, elementType: .float32)
+  }
+
+  @Test("A processor is of the class of CPUs, unless its driver runs it as a GPU")
+  func classes() {
+    for (platform, kind, expected) in [
+      ("Portable Computing Language", DeviceKind.cpu, DeviceProfile.DeviceClass.cpu), ("rusticl", .cpu, .gpu),
+      ("rusticl", .gpu, .gpu), ("NVIDIA CUDA", .gpu, .gpu),
+    ] {
+      #expect(
+        DeviceProfile.DeviceClass(DeviceInfo(name: "", platformName: platform, kind: kind, computeUnits: 1)) == expected
+      )
+    }
   }
 
   @Test("The reference needs no kernels")
