@@ -133,10 +133,10 @@ private final class GatheredCall {
     let (D, Dv) = (problem.headDimension, problem.valueDimension)
     var planes = DistinctPlanes()
     var blockMask = BlockMaskPlanes(query.mask.blocks, problem.blockMask)
-    var gathering = Gathering(query, store)
+    var gathered = GatheredRows(query, store)
     let records = block.heads.map { head in
       let (b, h) = (head / problem.queryHeads, head % problem.queryHeads)
-      let first = gathering.add(sequence: b, problem.sequences[b].keyLength, head: h / problem.groupSize)
+      let first = gathered.add(sequence: b, problem.sequences[b].keyLength, head: h / problem.groupSize)
       var record = HeadRecord(problem, batch: b, head: h, alibiSlopes: query.alibiSlopes, sinks: query.sinks)
       record.query = Int64(dense(D).offset(batch: b, head: h, row: 0))
       record.output = Int64(dense(Dv).offset(batch: b, head: h, row: 0))
@@ -155,11 +155,11 @@ private final class GatheredCall {
       queues: executor.queues,
       buffers: BlockBuffers(
         all: [
-          try executor.buffer(copying: records), queries, try take(gathering.rows * D * size),
-          try take(gathering.rows * Dv * size), results, logSumExp,
+          try executor.buffer(copying: records), queries, try take(gathered.rows * D * size),
+          try take(gathered.rows * Dv * size), results, logSumExp,
           try blockMask.map { try executor.buffer(copying: $0.elements()) } ?? queries,
         ]), insight: nil)
-    try gathering.enqueue(problem.elementType, keys: contents.buffers.key, D, values: contents.buffers.value, Dv)
+    try gathered.enqueue(problem.elementType, keys: contents.buffers.key, D, values: contents.buffers.value, Dv)
     let pass = try kernels.makePass(contents)
     taken += pass.buffers
     let uploaded = try executor.queues.upload.enqueueMarker()
@@ -168,74 +168,6 @@ private final class GatheredCall {
     try withExtendedLifetime(pass) {
       _ = try pass.enqueue(after: uploaded, .none)
       try executor.queue.finish()
-    }
-  }
-}
-
-/// The keys of some heads on their way out of a cache's blocks: those of a key/value head follow one another.
-private struct Gathering {
-  /// Rows in all.
-  private(set) var rows = 0
-  private let query: CacheQuery
-  private let store: DeviceBlocks
-  private let parts: [DeviceBlocks.Part]
-  private var last: (sequence: Int, head: Int, first: Int)?
-  /// Of each part.
-  private var stretches: [[StretchRecord]]
-
-  init(_ query: CacheQuery, _ store: DeviceBlocks) {
-    self.query = query
-    self.store = store
-    parts = store.parts
-    stretches = parts.map { _ in [] }
-  }
-
-  /// The first row of a key/value head, which joins the others where it is not the last one.
-  mutating func add(sequence b: Int, _ keyLength: Int, head g: Int) -> Int {
-    if let last, last.sequence == b, last.head == g { return last.first }
-    let first = rows
-    let sequence = query.sequences[b]
-    // All keys, or those that some query sees.
-    let keys = keyLength == sequence.keyLength ? 0..<keyLength : sequence.visible
-    for segment in sequence.segments {
-      let wanted = segment.keys.clamped(to: keys)
-      var key = wanted.lowerBound
-      while key < wanted.upperBound {
-        let slot = segment.place + key - segment.keys.lowerBound
-        let block = query.blocks[segment.entry + slot / store.shape.blockLength]
-        let place = slot % store.shape.blockLength
-        let count = min(store.shape.blockLength - place, wanted.upperBound - key)
-        let part = DeviceBlocks.index(of: block, in: parts)
-        stretches[part].append(
-          StretchRecord(
-            from: Int64(store.row(of: block, in: parts[part]) + g * store.shape.blockLength + place), to: Int64(rows),
-            count: Int32(count)))
-        rows += count
-        key += count
-      }
-    }
-    last = (b, g, first)
-    return first
-  }
-
-  /// Starts to bring the rows to where they follow one another.
-  func enqueue(_ type: ElementType, keys: Buffer, _ keyWidth: Int, values: Buffer, _ valueWidth: Int) throws {
-    let executor = store.executor
-    let kernel = try executor.gatherKernel(
-      GatherProgram.Key(elementType: type, storage: store.shape.key.storage.rows))
-    // A row's elements side by side on a GPU; on a processor a loop.
-    let items = store.profile.deviceClass == .gpu ? min(64, store.profile.maxWorkGroupSize) : 1
-    for (part, own) in zip(parts, stretches) where !own.isEmpty {
-      let records = try executor.buffer(copying: own)
-      for (rows, target, width, stored) in [
-        (part.key, keys, keyWidth, store.shape.key.width),
-        (part.value, values, valueWidth, (store.shape.value ?? store.shape.key).width),
-      ] {
-        var arguments = ArgumentList(kernel)
-        try arguments.add(records, rows, target)
-        try arguments.add(Int32(store.shape.blockLength), Int32(width), Int32(stored))
-        try executor.queue.enqueue(kernel, groups: [own.count, store.shape.blockLength], items: items)
-      }
     }
   }
 }
