@@ -53,7 +53,8 @@ public final class RecordedStep {
     recording = DecodeRecording(output: output, logSumExp: logSumExp)
   }
 
-  /// Appends ``key`` and ``value`` and attends with ``query``. On a device the work is started, not waited for.
+  /// Appends ``key`` and ``value`` and attends with ``query``. On a device the work is started, not waited for, but that of a
+  /// step of more than 16 tokens, whose keys are brought side by side meanwhile.
   ///
   /// - Throws: As appending to the cache and attention over it do.
   public func run() throws {
