@@ -92,8 +92,8 @@ private final class GatheredCall {
     if !isDense {
       try move(
         results, dense(Dv), problem.elementType, to: output, asked.operands.output, asked.elementType, width: Dv)
+      try executor.queue.finish()
     }
-    try executor.queue.finish()
   }
 
   // MARK: Queries and output

@@ -120,8 +120,7 @@ final class HeadBlock {
     pass = try kernels.makePass(
       BlockContents(
         mask: call.mask.tensor, problem: problem, block: block, records: records, maskPlanes: maskPlanes.starts,
-        queues: queues,
-        buffers: operands, insight: insight))
+        queues: queues, buffers: operands, insight: insight))
     for (rows, buffer) in [(query, buffers.query), (key, buffers.key), (value, buffers.value)] where resident == nil {
       if let storage = try rows.enqueueWrite(queues.upload, to: buffer) { staging.append(storage) }
     }

@@ -73,23 +73,7 @@ struct CachePromptTests {
 
   @Test("Values that are the beginnings of keys", arguments: devices, [KVCacheStorage.float32, .float16, .q4_0])
   func latent(device: TestDevice, storage: KVCacheStorage) throws {
-    var options = KVCache.Options()
-    options.valueDimension = 512
-    options.valuesAreKeys = true
-    let engine = try device.engine()
-    let cache = try engine.makeKVCache(heads: 1, headDimension: 576, storage: storage, options: options)
-    var numbers = SeededNumbers(seed: 5)
-    let key = try numbers.tensor([1, 1, 70, 576], .float32)
-    let query = try numbers.tensor([1, 3, 18, 576], .float32)
-    try cache.append(key: key, value: nil)
-    let format = KVRowFormat(storage, width: 576)
-    let rows = (0..<70).map { format.rounded(CacheModel.row(key, .bhsd, 0, 0, $0)) }
-    let expected = try TestDevice.reference.engine().scaledDotProductAttention(
-      query: query, key: try Tensor(rows.flatMap { $0 }, shape: [1, 1, 70, 576]),
-      value: try Tensor(rows.flatMap { $0.prefix(512) }, shape: [1, 1, 70, 512]), mask: .causal(.lowerRight))
-    #expect(
-      mismatch("output", try engine.scaledDotProductAttention(query: query, cache: cache), expected, Bound(2e-5)) == nil
-    )
+    try KVCacheTests.checkLatent(device, storage, width: 576, valueDimension: 512, heads: 3, queries: 18)
   }
 
   @Test(
@@ -141,6 +125,11 @@ struct CachePromptTests {
     var call = AttentionCall(query: query, key: key, value: value)
     call.mask = .causal(.lowerRight)
     call.returning = [.output, .logSumExp]
+    if case .kernels(let plan)? = try engine.plan(AttentionProblem(call)).parts.first?.work,
+      case .fusedCPU = plan.tiles
+    {
+      #expect(plan.blocks.count > 1)
+    }
     let expected = try engine.attention(call)
     let found = try engine.attention(query: engine.deviceTensor(query), cache: cache, CacheAttentionOptions())
     #expect(try found.output.tensor().bits == expected.output?.bits)
@@ -202,6 +191,16 @@ struct CachePromptTests {
       var model = CacheModel(cache)
       try model.append(90, [90], .float32, .bhsd, to: cache)
       try model.check(cache, engine, queries: queries, heads: 4)
+      #expect(try engine.cacheKernel(Self.problem(queries: queries)) == kernel)
     }
+    let engine = try device.engine()
+    #expect(try engine.cacheKernel(Self.problem(queries: 16)) == .decode)
+    #expect(try engine.cacheKernel(Self.problem(queries: 17)) == .fused)
+  }
+
+  private static func problem(queries: Int) throws -> AttentionProblem {
+    try AttentionProblem(
+      batch: 1, queryHeads: 4, keyValueHeads: 2, queryLength: queries, keyLength: 90, headDimension: 32,
+      valueDimension: 32, elementType: .float32)
   }
 }

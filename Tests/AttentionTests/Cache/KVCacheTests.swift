@@ -80,20 +80,28 @@ struct KVCacheTests {
 
   @Test("Values that are the beginnings of keys", arguments: devices, [KVCacheStorage.float32, .q8_0])
   func latent(device: TestDevice, storage: KVCacheStorage) throws {
+    try Self.checkLatent(device, storage, width: 64, valueDimension: 32, heads: 6, queries: 2)
+  }
+
+  /// Attention to rows of which the first elements are the values, 70 of them; such a cache takes no others.
+  static func checkLatent(
+    _ device: TestDevice, _ storage: KVCacheStorage, width: Int, valueDimension: Int, heads: Int, queries: Int
+  ) throws {
     var options = KVCache.Options()
-    options.valueDimension = 32
+    options.valueDimension = valueDimension
     options.valuesAreKeys = true
     let engine = try device.engine()
-    let cache = try engine.makeKVCache(heads: 1, headDimension: 64, storage: storage, options: options)
+    let cache = try engine.makeKVCache(heads: 1, headDimension: width, storage: storage, options: options)
     var numbers = SeededNumbers(seed: 5)
-    let key = try numbers.tensor([1, 1, 70, 64], .float32)
-    let query = try numbers.tensor([1, 6, 2, 64], .float32)
+    let key = try numbers.tensor([1, 1, 70, width], .float32)
+    let query = try numbers.tensor([1, heads, queries, width], .float32)
     try cache.append(key: key, value: nil)
-    let format = KVRowFormat(storage, width: 64)
+    let format = KVRowFormat(storage, width: width)
     let rows = (0..<70).map { format.rounded(CacheModel.row(key, .bhsd, 0, 0, $0)) }
     let expected = try TestDevice.reference.engine().scaledDotProductAttention(
-      query: query, key: try Tensor(rows.flatMap { $0 }, shape: [1, 1, 70, 64]),
-      value: try Tensor(rows.flatMap { $0.prefix(32) }, shape: [1, 1, 70, 32]), mask: .causal(.lowerRight))
+      query: query, key: try Tensor(rows.flatMap { $0 }, shape: [1, 1, 70, width]),
+      value: try Tensor(rows.flatMap { $0.prefix(valueDimension) }, shape: [1, 1, 70, valueDimension]),
+      mask: .causal(.lowerRight))
     #expect(
       mismatch("output", try engine.scaledDotProductAttention(query: query, cache: cache), expected, Bound(1e-5)) == nil
     )
