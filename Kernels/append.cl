@@ -28,6 +28,13 @@ static void store_row_four(__global uchar *row, int d, float4 four, int left) {
   }
 }
 #else
+// a / b to the last bit. (A device's own division may be 2.5 units off it, and a scale that is, rounded to float16, another.)
+static float quotient(float a, float b) {
+  const float near = a / b;
+  const float nearest = fma(fma(-near, b, a), 1.0f / b, near);
+  return isfinite(nearest) ? nearest : near;
+}
+
 // 32 elements, from `first` on, as a block.
 static void store_row_block(__global uchar *row, int first, int width, const float4 x[8]) {
   float largest = 0.0f;
@@ -44,14 +51,14 @@ static void store_row_block(__global uchar *row, int first, int width, const flo
     }
   }
 #if ROW_STORAGE == 3
-  const float scale = largest / 127.0f;
-  const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+  const float scale = quotient(largest, 127.0f);
+  const float inverse = scale == 0.0f ? 0.0f : quotient(1.0f, scale);
 #pragma unroll
   for (int n = 0; n < 8; n++) vstore4(as_uchar4(convert_char4_sat_rte(x[n] * inverse)), n, row + first);
   vstore_half_rte(scale, first / 32, (__global half *)(row + width));
 #else
-  const float scale = largest / -8.0f;
-  const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+  const float scale = largest * -0.125f;
+  const float inverse = scale == 0.0f ? 0.0f : quotient(1.0f, scale);
   // (fma, so that no compiler's choice to make one of a product and a sum changes the rounding.)
 #pragma unroll
   for (int n = 0; n < 4; n++) {

@@ -61,12 +61,13 @@ static size_t append_file(char **text, size_t length, const char *folder, const 
   return length;
 }
 
-static char *source_of(const char *folder, const char *kernel) {
+static char *source_of(const char *folder, const Variant *variant) {
   const char *vector[] = {"common", "modifiers", "online_softmax", "key_tiles", "fused_gpu", NULL};
-  const char *matrix[] = {"common", "modifiers", "online_softmax", "key_tiles", "matrix_units", "fused_mma", NULL};
+  const char *units = strstr(variant->options, "-DUNITS=1") ? "matrix_units_nvidia" : "matrix_units_amd";
+  const char *matrix[] = {"common", "modifiers", "online_softmax", "key_tiles", "matrix_units", units, "fused_mma", NULL};
   char *text = NULL;
   size_t length = 0;
-  for (const char **name = strcmp(kernel, "fused_mma") ? vector : matrix; *name; name++)
+  for (const char **name = strcmp(variant->kernel, "fused_mma") ? vector : matrix; *name; name++)
     length = append_file(&text, length, folder, *name);
   return text;
 }
@@ -238,7 +239,7 @@ static void time_variant(const char *folder, Variant v, int shape_count, char **
            "-cl-std=CL1.2 -DSTORAGE=%d -DHEAD_DIMENSION=%d -DVALUE_DIMENSION=%d -DALIGNED -DSCORE_WIDTH=1 -DTILE_ROWS=%d "
            "-DTILE_KEYS=%d %s",
            v.storage, v.dimension, v.dimension, v.rows, v.keys, v.options);
-  char *source = source_of(folder, v.kernel);
+  char *source = source_of(folder, &v);
   cl_int status;
   cl_program program = clCreateProgramWithSource(context, 1, (const char **)&source, NULL, &status);
   check(status, "clCreateProgramWithSource");

@@ -46,6 +46,12 @@ static const unsigned char mask_classes[] = {
 static const unsigned char matrix_units[] = {
 #embed "../../Kernels/matrix_units.cl" if_empty('\n')
 };
+static const unsigned char matrix_units_amd[] = {
+#embed "../../Kernels/matrix_units_amd.cl" if_empty('\n')
+};
+static const unsigned char matrix_units_nvidia[] = {
+#embed "../../Kernels/matrix_units_nvidia.cl" if_empty('\n')
+};
 static const unsigned char merge[] = {
 #embed "../../Kernels/merge.cl" if_empty('\n')
 };
@@ -94,7 +100,8 @@ static const unsigned char values[] = {
 static const attention_source sources[] = {
     ROW(append), ROW(common), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_cpu), ROW(fused_gpu),
     ROW(fused_mma), ROW(gather), ROW(insight), ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear),
-    ROW(mask_classes), ROW(matrix_units), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak), ROW(product),
+    ROW(mask_classes), ROW(matrix_units), ROW(matrix_units_amd),
+    ROW(matrix_units_nvidia), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak), ROW(product),
     ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),
 };
 

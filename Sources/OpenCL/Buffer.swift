@@ -76,7 +76,8 @@ public final class Buffer: @unchecked Sendable {
     owner: AnyObject?
   ) throws(OpenCLError) {
     let call = "clCreateBuffer"
-    guard byteCount >= 0 else {
+    // (A driver may take a size that it can never provide, and fail at the first use.)
+    guard byteCount >= 0, byteCount <= context.device.info.maxAllocation else {
       throw OpenCLError(
         call: call, status: .invalidBufferSize, device: context.device.name, detail: "\(byteCount) bytes")
     }

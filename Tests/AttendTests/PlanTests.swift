@@ -20,12 +20,12 @@ import Testing
 
   @Test func matrixUnitsAreNamed() throws {
     let there = try Command(["plan", "--as-gpu", "sm_90", "--dtype", "f16"])
-    #expect(there.output.contains("4 warps of 32, matrix units"))
+    #expect(there.output.contains("4 warps of 32, matrix units (mma)"))
     let float32 = try Command(["plan", "--as-gpu", "sm_90", "--dtype", "f32"])
     #expect(float32.status == 0 && !float32.output.contains("matrix units"))
   }
 
-  @Test(.enabled(if: Environment.hasOpenCLDevice), arguments: [("emulated", true), ("off", false)])
+  @Test(.enabled(if: Environment.hasOpenCLDevice), arguments: [("wmma", true), ("off", false)])
   func matrixUnitsByTheEnvironment(value: String, areUsed: Bool) throws {
     let command = try Command(
       ["plan", "--device", "opencl", "--dtype", "f16"],

@@ -21,7 +21,22 @@ final class FusedGPUKernels {
     /// Work-items that classify a tile of the mask.
     var classifyItems: Int { min(64, tiles.groupItems) }
 
-    fileprivate var kernelName: String { tiles.matrixUnits ? "fused_mma" : "fused_gpu" }
+    fileprivate var kernelName: String { tiles.matrixUnits == nil ? "fused_gpu" : "fused_mma" }
+
+    /// What a kernel of matrix units has to pass.
+    var trial: MatrixUnitTrial {
+      get throws {
+        try MatrixUnitTrial(tiles, elementType, headDimension: headDimension, valueDimension: valueDimension)
+      }
+    }
+
+    private var sources: [String] {
+      switch tiles.matrixUnits?.vendor {
+      case nil: VectorProgram.sources
+      case .nvidia: NVIDIAProgram.sources
+      default: AMDProgram.sources
+      }
+    }
 
     func program(subgroupSizes: [Int]) -> KernelProgram {
       let options = [
@@ -30,7 +45,7 @@ final class FusedGPUKernels {
       ]
       return KernelProgram(
         kernels: ["classify_mask", kernelName],
-        sources: tiles.matrixUnits ? MatrixProgram.sources : VectorProgram.sources,
+        sources: sources,
         options: options + (aligned ? ["-DALIGNED"] : []) + tiles.options
           + subgroupOptions(from: subgroupSizes, dividing: [tiles.groupItems]))
     }
@@ -43,12 +58,12 @@ final class FusedGPUKernels {
   /// Work-items that classify a tile of the mask.
   let classifyItems: Int
 
-  static let allSources = VectorProgram.sources + MatrixProgram.sources
+  static let allSources = VectorProgram.sources + NVIDIAProgram.sources + AMDProgram.sources
 
   /// Builds the kernels, or loads them from the cache.
   ///
-  /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups, or where the compiler does not know
-  ///   the matrix units' instructions.
+  /// - Throws: ``TilesRejected`` where the kernel came out too large for its work-groups, where the compiler does not know the
+  ///   matrix units' instructions, or where they do not what is expected of them.
   init(_ key: Key, _ context: Context) throws {
     tiles = key.tiles
     classifyItems = key.classifyItems
@@ -56,7 +71,9 @@ final class FusedGPUKernels {
     let program = try Self.build(key, context)
     classifyMask = try Kernel(program, "classify_mask")
     fused = try Kernel(program, key.kernelName)
-    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
+    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory,
+      try key.tiles.matrixUnits == nil || key.trial.passes(fused, context)
+    else {
       throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
     }
   }
@@ -65,7 +82,7 @@ final class FusedGPUKernels {
     do {
       return try key.program(subgroupSizes: context.device.info.pinnableSubgroupSizes).build(context)
     } catch {
-      guard error.isBuildFailure && key.tiles.matrixUnits else { throw error }
+      guard error.isBuildFailure && key.tiles.matrixUnits != nil else { throw error }
       throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
     }
   }
@@ -75,8 +92,16 @@ private enum VectorProgram {
   static let sources = ["common", "modifiers", "online_softmax", "key_tiles", "fused_gpu", "mask_classes"]
 }
 
-private enum MatrixProgram {
+private enum NVIDIAProgram {
   static let sources = [
-    "common", "modifiers", "online_softmax", "key_tiles", "matrix_units", "fused_mma", "mask_classes",
+    "common", "modifiers", "online_softmax", "key_tiles", "matrix_units", "matrix_units_nvidia", "fused_mma",
+    "mask_classes",
+  ]
+}
+
+private enum AMDProgram {
+  static let sources = [
+    "common", "modifiers", "online_softmax", "key_tiles", "matrix_units", "matrix_units_amd", "fused_mma",
+    "mask_classes",
   ]
 }

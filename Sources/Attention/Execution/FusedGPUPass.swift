@@ -41,15 +41,24 @@ private struct FusedGPUPass: BlockPass {
     var arguments = ArgumentList(kernels.fused)
     try arguments.add(operands.heads, operands.query, operands.key, operands.value)
     try arguments.add(shared.mask.buffer, shared.maskClasses, operands.blockMask, operands.output, operands.logSumExp)
-    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), Int32(contents.records.count))
-    try arguments.add(Int32(problem.usesSinks ? 1 : 0))
-    try arguments.add(problem.scale, problem.softcap ?? 0)
-    try arguments.add(problem.mask)
-    try arguments.add(Int32(roundedUp(problem.keyLength, to: tiles.tileKeys) / tiles.tileKeys))
-    try arguments.add(problem.blockMask)
+    try arguments.add(problem, firstRow: slice.lowerBound, rowTiles: rowTiles, heads: contents.records.count, tiles)
     let attended = try contents.queues.compute.enqueue(
       kernels.fused, groups: [contents.records.count, rowTiles], items: tiles.groupItems,
       waitingFor: [uploaded].compactMap { $0 })
     return try contents.insight?.enqueue(slice, contents.buffers, mask: shared.mask.buffer) ?? attended
+  }
+}
+
+extension ArgumentList {
+  /// What the fused kernels for GPUs are given after their buffers.
+  mutating func add(
+    _ problem: AttentionProblem, firstRow: Int, rowTiles: Int, heads: Int, _ tiles: FusedGPUTiles
+  ) throws {
+    try add(Int32(firstRow), Int32(rowTiles), Int32(heads))
+    try add(Int32(problem.usesSinks ? 1 : 0))
+    try add(problem.scale, problem.softcap ?? 0)
+    try add(problem.mask)
+    try add(Int32(roundedUp(problem.keyLength, to: tiles.tileKeys) / tiles.tileKeys))
+    try add(problem.blockMask)
   }
 }

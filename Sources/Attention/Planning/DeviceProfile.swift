@@ -33,8 +33,8 @@ public struct DeviceProfile: Sendable, Equatable {
   public var vectorWidth: Int
   /// Sub-group sizes that a kernel can demand; empty where it cannot.
   public var requiredSubgroupSizes: [Int]
-  /// Whether kernels can use matrix units: those of NVIDIA GPUs of compute capability 8.0 or later, or their emulation.
-  public var hasMatrixUnits: Bool
+  /// The matrix units, or their emulation, by which kernels can multiply numbers of a type.
+  public var matrixUnits: [ElementType: MatrixUnits]
   /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
   public var hostUnifiedMemory: Bool
 
@@ -51,7 +51,7 @@ public struct DeviceProfile: Sendable, Equatable {
     identifier: String, name: String, deviceClass: DeviceClass, vendor: DeviceVendor = .other, computeUnits: Int = 1,
     clockMHz: Int = 1000, globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0,
     maxWorkGroupSize: Int = 1,
-    vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], hasMatrixUnits: Bool = false,
+    vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], matrixUnits: [ElementType: MatrixUnits] = [:],
     hostUnifiedMemory: Bool = true
   ) {
     self.identifier = identifier
@@ -66,7 +66,7 @@ public struct DeviceProfile: Sendable, Equatable {
     self.maxWorkGroupSize = maxWorkGroupSize
     self.vectorWidth = vectorWidth
     self.requiredSubgroupSizes = requiredSubgroupSizes
-    self.hasMatrixUnits = hasMatrixUnits
+    self.matrixUnits = matrixUnits
     self.hostUnifiedMemory = hostUnifiedMemory
   }
 
@@ -81,18 +81,11 @@ public struct DeviceProfile: Sendable, Equatable {
 
   /// The profile of an OpenCL device. `ATTENTION_DEVICE_CLASS` set to `gpu` or `cpu` takes the place of the device's
   /// own class, so that each family of kernels can be tried on any device. `ATTENTION_MATRIX_UNITS` set to `off` leaves the
-  /// matrix units of a device out of account; set to `emulated` it gives them to devices of other vendors too, in OpenCL C,
-  /// which is slow.
+  /// matrix units of a device out of account; set to a kind, such as `mma`, it gives that kind to devices of other vendors, in
+  /// OpenCL C, which is slow.
   package init(_ device: Device) {
     let info = device.info
     let vendor = DeviceVendor(info)
-    let hasOwn = vendor == .nvidia && info.computeCapability.map { $0 >= 80 } ?? false
-    let hasMatrixUnits =
-      switch ProcessInfo.processInfo.environment["ATTENTION_MATRIX_UNITS"] {
-      case "off": false
-      case "emulated": hasOwn || vendor != .nvidia
-      default: hasOwn
-      }
     self.init(
       identifier: device.identifier, name: info.name,
       deviceClass: Self.forcedClass ?? DeviceClass(info), vendor: vendor,
@@ -101,7 +94,19 @@ public struct DeviceProfile: Sendable, Equatable {
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
       vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.pinnableSubgroupSizes,
-      hasMatrixUnits: hasMatrixUnits, hostUnifiedMemory: info.hostUnifiedMemory)
+      matrixUnits: Self.matrixUnits(MatrixUnits.of(info, vendor: vendor), vendor),
+      hostUnifiedMemory: info.hostUnifiedMemory)
+  }
+
+  /// A device's own matrix units, unless `ATTENTION_MATRIX_UNITS` says otherwise. (A vendor's compiler has no words for those
+  /// of its other devices, and is not asked for them.)
+  private static func matrixUnits(
+    _ own: [ElementType: MatrixUnits], _ vendor: DeviceVendor
+  ) -> [ElementType: MatrixUnits] {
+    guard let value = ProcessInfo.processInfo.environment["ATTENTION_MATRIX_UNITS"] else { return own }
+    if value == "off" { return [:] }
+    guard let kind = MatrixUnits(rawValue: value), kind.vendor != vendor else { return own }
+    return MatrixUnits.all(kind)
   }
 
   /// What `ATTENTION_DEVICE_CLASS` says.

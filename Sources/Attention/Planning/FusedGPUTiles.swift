@@ -16,9 +16,9 @@ public struct FusedGPUTiles: Sendable, Hashable {
   public let prefetch: Bool
   /// Fours of columns that the loop of the scores takes at a time.
   public let scoreUnroll: Int
-  /// Whether products are those of matrix units. Then a group is `groupY` warps of 32, each with 16 of the tile's rows, and
-  /// the sizes after that are 0.
-  public let matrixUnits: Bool
+  /// The matrix units whose products they are, if any. Then a group is `groupY` warps of `groupX` lanes, and the sizes after
+  /// those are 0.
+  public let matrixUnits: MatrixUnits?
   /// Whose device the kernel is built for.
   public let vendor: DeviceVendor
 
@@ -30,7 +30,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// Whether sums are kept in pairs, which devices of other vendors add two at a time; elsewhere they would be registers.
   private var pairs: Bool { vendor != .nvidia }
   /// Whether matrix units are OpenCL C, for there are none.
-  private var emulated: Bool { vendor != .nvidia }
+  private var emulated: Bool { matrixUnits?.vendor != vendor }
 
   /// What to try, best first: later rows ask for less local memory and fewer work-items. The last fits any device.
   ///
@@ -38,14 +38,15 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// less. NVIDIA's sizes were timed on an H100; the others are what compilers for the vendors' GPUs make good code of, as
   /// `Scripts/gpu-compilers` says.
   ///
-  /// - Parameter matrixUnits: Whether the device has matrix units and they can do the problem.
+  /// - Parameter matrixUnits: What the device has for the problem's type.
   package static func candidates(
-    vendor: DeviceVendor, headDimension: Int, valueDimension: Int, matrixUnits: Bool = false
+    vendor: DeviceVendor, headDimension: Int, valueDimension: Int, matrixUnits: MatrixUnits? = nil
   ) -> [FusedGPUTiles] {
     let width = max(headDimension, valueDimension)
     return rows.compactMap { row in
       guard row.vendor == nil || row.vendor == vendor, row.width.map({ width <= $0 }) ?? true,
-        let tiles = FusedGPUTiles(sizes: row.sizes, vendor: vendor), matrixUnits || !tiles.matrixUnits
+        let tiles = FusedGPUTiles(sizes: row.sizes, vendor: vendor),
+        tiles.matrixUnits == nil || tiles.matrixUnits == matrixUnits
       else { return nil }
       return tiles
     }
@@ -64,6 +65,12 @@ public struct FusedGPUTiles: Sendable, Hashable {
       vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits
       any    128   64   64   32     4      0         0     0         0        0           1
       any    256   64   32   32     4      0         0     0         0        0           1
+      any    64    128  64   64     4      0         0     0         0        0           2
+      any    256   128  32   64     4      0         0     0         0        0           2
+      any    64    64   32   32     4      0         0     0         0        0           3
+      any    128   64   16   32     4      0         0     0         0        0           3
+      any    64    64   64   32     4      0         0     0         0        0           4
+      any    128   64   32   32     4      0         0     0         0        0           4
       amd    32    128  16   8      32     0         0     0         1        2           0
       any    32    128  16   8      32     0         0     0         1        1           0
       amd    64    64   16   16     16     0         0     0         1        2           0
@@ -96,6 +103,8 @@ public struct FusedGPUTiles: Sendable, Hashable {
 
   package init?(sizes: [Int], vendor: DeviceVendor) {
     guard sizes.count == 10 else { return nil }
+    matrixUnits = MatrixUnits(number: sizes[9])
+    guard matrixUnits != nil || sizes[9] == 0 else { return nil }
     tileRows = sizes[0]
     tileKeys = sizes[1]
     groupX = sizes[2]
@@ -105,7 +114,6 @@ public struct FusedGPUTiles: Sendable, Hashable {
     valueKeys = sizes[6]
     prefetch = sizes[7] != 0
     scoreUnroll = sizes[8]
-    matrixUnits = sizes[9] != 0
     self.vendor = vendor
   }
 
@@ -113,15 +121,16 @@ public struct FusedGPUTiles: Sendable, Hashable {
   package var sizes: [Int] {
     [
       tileRows, tileKeys, groupX, groupY, oneBuffer ? 1 : 0, depth, valueKeys, prefetch ? 1 : 0, scoreUnroll,
-      matrixUnits ? 1 : 0,
+      matrixUnits?.number ?? 0,
     ]
   }
 
   /// Whether the kernel can be built with these sizes at all, and no product of them overflows.
   private var isConsistent: Bool {
     guard [tileRows, tileKeys, groupX, groupY].allSatisfy({ (1...1024).contains($0) }) else { return false }
-    if matrixUnits {
-      return groupX == 32 && tileRows == 16 * groupY && tileKeys % 16 == 0 && sizes[4..<9].allSatisfy { $0 == 0 }
+    if let matrixUnits {
+      return groupX == matrixUnits.warpItems && tileRows == matrixUnits.warpRows * groupY
+        && tileKeys % matrixUnits.step == 0 && sizes[4..<9].allSatisfy { $0 == 0 }
     }
     guard tileRows % 4 == 0, tileRows % groupY == 0, tileKeys % groupX == 0, (1...16).contains(scoreUnroll) else {
       return false
@@ -134,12 +143,12 @@ public struct FusedGPUTiles: Sendable, Hashable {
   }
 
   /// Bytes of local memory: the tile of queries, those of keys and values (each padded by four floats a row), the weights,
-  /// the rows' maxima and a flag. Tiles are float32 whatever the storage. For matrix units: tiles of keys and values of 16 bits
-  /// (each padded by eight a row) and a flag; emulated, six words an item.
+  /// the rows' maxima and a flag. Tiles are float32 whatever the storage, but for matrix units.
   package func localBytes(headDimension: Int, valueDimension: Int) -> Int {
-    if matrixUnits {
-      let width = roundedUp(headDimension, to: 16) + roundedUp(valueDimension, to: 16) + 16
-      return 2 * tileKeys * width + (emulated ? 24 * groupItems : 0) + 16
+    if let matrixUnits {
+      return matrixUnits.localBytes(
+        keys: tileKeys, headDimension: headDimension, valueDimension: valueDimension, groupItems: groupItems,
+        emulated: emulated)
     }
     // (Storage of 16 bits is read by eights only where both dimensions are multiples of eight.)
     let keyWidth = roundedUp(headDimension, to: 4)
@@ -152,11 +161,13 @@ public struct FusedGPUTiles: Sendable, Hashable {
   }
 
   /// Whether a device's limits admit these tiles.
-  package func fit(_ device: DeviceProfile, headDimension: Int, valueDimension: Int) -> Bool {
-    let dimensions = [headDimension, valueDimension]
-    // A row of 16 bytes and more, in steps of them, each of which an item copies.
-    guard !matrixUnits || device.hasMatrixUnits && dimensions.allSatisfy({ $0 % 8 == 0 && $0 <= 8 * groupItems }) else {
-      return false
+  package func fit(_ device: DeviceProfile, _ type: ElementType, headDimension: Int, valueDimension: Int) -> Bool {
+    if let matrixUnits {
+      // A row of 16 bytes and more, in steps of them, each of which an item copies.
+      let dimensions = [headDimension, valueDimension]
+      guard device.matrixUnits[type] == matrixUnits,
+        dimensions.allSatisfy({ $0 % 8 == 0 && $0 <= 8 * groupItems })
+      else { return false }
     }
     return isConsistent && groupItems <= device.maxWorkGroupSize
       && localBytes(headDimension: headDimension, valueDimension: valueDimension) <= device.localMemory
@@ -165,7 +176,10 @@ public struct FusedGPUTiles: Sendable, Hashable {
   /// The build options that these sizes are.
   package var options: [String] {
     var options = ["-DSCORE_WIDTH=1", "-DTILE_ROWS=\(tileRows)", "-DTILE_KEYS=\(tileKeys)"]
-    if matrixUnits { return options + ["-DGROUP_ITEMS=\(groupItems)"] + (emulated ? ["-DEMULATED"] : []) }
+    if let matrixUnits {
+      return options + ["-DUNITS=\(matrixUnits.number)", "-DGROUP_ITEMS=\(groupItems)"]
+        + (emulated ? ["-DEMULATED"] : [])
+    }
     options += [
       "-DGROUP_X=\(groupX)", "-DGROUP_Y=\(groupY)", "-DONE_BUFFER=\(oneBuffer ? 1 : 0)",
       "-DPREFETCH=\(prefetch ? 1 : 0)", "-DSCORE_UNROLL=\(scoreUnroll)", "-DPAIRS=\(pairs ? 1 : 0)",
@@ -179,9 +193,11 @@ public struct FusedGPUTiles: Sendable, Hashable {
 
 extension FusedGPUTiles: CustomStringConvertible {
   public var description: String {
-    matrixUnits
-      ? "\(tileRows)×\(tileKeys), \(groupY) warps of 32, \(emulated ? "emulated " : "")matrix units"
-      : "\(tileRows)×\(tileKeys), \(groupX)×\(groupY) items" + (oneBuffer ? ", keys and values in one buffer" : "")
-        + (depth == 0 ? "" : " by \(depth) columns and \(valueKeys) keys")
+    if let matrixUnits {
+      return "\(tileRows)×\(tileKeys), \(groupY) warps of \(groupX), "
+        + "\(emulated ? "emulated " : "")matrix units (\(matrixUnits.rawValue))"
+    }
+    return "\(tileRows)×\(tileKeys), \(groupX)×\(groupY) items" + (oneBuffer ? ", keys and values in one buffer" : "")
+      + (depth == 0 ? "" : " by \(depth) columns and \(valueKeys) keys")
   }
 }

@@ -94,7 +94,7 @@ public enum KernelTiles: Sendable, Hashable {
       case .gpu:
         FusedGPUTiles.candidates(
           vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension,
-          matrixUnits: device.hasMatrixUnits && problem.elementType != .float32
+          matrixUnits: device.matrixUnits[problem.elementType]
         ).map(KernelTiles.fusedGPU)
       case .native, .reference: []
       }
@@ -110,7 +110,8 @@ public enum KernelTiles: Sendable, Hashable {
     case .staged(let tiles): tiles.fit(device)
     case .fusedCPU(let tiles): tiles.fit(device, problem)
     case .fusedGPU(let tiles):
-      tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
+      tiles.fit(
+        device, problem.elementType, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
     case .decode(let tiles):
       tiles.fit(device, headDimension: problem.headDimension, valueDimension: problem.valueDimension)
     }

@@ -99,7 +99,7 @@ private struct DeviceRow: Encodable {
     if !info.requiredSubgroupSizes.isEmpty {
       supports.append("sub-groups-" + info.requiredSubgroupSizes.map(String.init).joined(separator: "/"))
     }
-    if DeviceProfile(device).hasMatrixUnits { supports.append("matrix-units") }
+    if let units = DeviceProfile(device).matrixUnits.values.first { supports.append("matrix-units-\(units.rawValue)") }
     if info.hostUnifiedMemory { supports.append("host-memory") }
     selfCheck = Self.check(device.identifier)
   }

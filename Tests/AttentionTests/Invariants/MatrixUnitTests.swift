@@ -1,5 +1,6 @@
 import Attention
 import AttentionTestSupport
+import OpenCL
 import Testing
 
 /// The fused kernel of matrix units: a GPU's where the device has them, and emulated where it has not.
@@ -7,15 +8,17 @@ import Testing
 struct MatrixUnitTests {
   static let types: [ElementType] = [.float16, .bfloat16]
 
-  /// The call computed by matrix units; nil where the device is too small for their tiles.
-  static func attention(_ call: AttentionCall, on device: TestDevice) throws -> AttentionResult? {
+  /// The call computed by a kind of matrix units; nil where the device is too small for their tiles.
+  static func attention(
+    _ call: AttentionCall, by units: MatrixUnits, on device: TestDevice
+  ) throws -> AttentionResult? {
     let engine = try device.engine()
     let problem = try AttentionProblem(call)
     var profile = try #require(engine.devices.first)
     profile.deviceClass = .gpu
-    profile.hasMatrixUnits = true
+    profile.matrixUnits = MatrixUnits.all(units)
     let plan = try AttentionPlan(problem, devices: [profile], kernel: .fused)
-    guard case .fusedGPU(let tiles)? = plan.tiles.first, tiles.matrixUnits else {
+    guard case .fusedGPU(let tiles)? = plan.tiles.first, tiles.matrixUnits == units else {
       #expect(profile.localMemory < 40 << 10, "their tiles would fit")
       return nil
     }
@@ -26,7 +29,11 @@ struct MatrixUnitTests {
   static func calls(_ type: ElementType) -> [NamedCall] {
     [(1, 1), (2, 3), (3, 17), (17, 2), (63, 65), (65, 63), (127, 129), (129, 127), (130, 257), (20, 1000)].map {
       NamedCall("\($0)×\($1)", CallShape(type, queries: $0, keys: $1, D: 64))
-    } + [
+    } + modified(type)
+  }
+
+  private static func modified(_ type: ElementType) -> [NamedCall] {
+    [
       NamedCall("causal", CallShape(type, heads: 4, keyHeads: 2, queries: 129, keys: 129, D: 64)) {
         $0.mask = .causal(.upperLeft)
       },
@@ -48,33 +55,41 @@ struct MatrixUnitTests {
         call.mask = .causal(.lowerRight)
         return call
       },
-      NamedCall("narrow", CallShape(type, queries: 65, keys: 66, D: 8)),
-      NamedCall("uneven", CallShape(type, queries: 65, keys: 66, D: 72, Dv: 24)),
-      NamedCall("128", CallShape(type, queries: 65, keys: 130, D: 128)),
-    ] + (type == .float16 ? [NamedCall("wide", CallShape(type, queries: 33, keys: 70, D: 136, Dv: 256))] : [])
+    ]
   }
 
-  @Test("Against float64", arguments: TestDevice.openCL, types)
-  func grid(device: TestDevice, type: ElementType) throws {
-    for named in Self.calls(type) {
+  /// Other dimensions.
+  private static func widths(_ units: MatrixUnits) -> [CallShape] {
+    [
+      CallShape(.float16, queries: 65, keys: 66, D: 72, Dv: 24), CallShape(.bfloat16, queries: 65, keys: 130, D: 128),
+    ] + (units == .mma ? [CallShape(.float16, queries: 65, keys: 66, D: 8)] : [])
+      + (units == .mma || units == .mfma ? [CallShape(.float16, queries: 33, keys: 70, D: 136, Dv: 256)] : [])
+  }
+
+  @Test("Against float64", arguments: TestDevice.openCL, MatrixUnits.allCases)
+  func grid(device: TestDevice, units: MatrixUnits) throws {
+    let widths = Self.widths(units).map { NamedCall("\($0)", $0) }
+    for named in Self.types.flatMap(Self.calls) + widths {
       let call = try named.call().inOnePass(true)
-      guard let result = try Self.attention(call, on: device) else { continue }
+      guard let result = try Self.attention(call, by: units, on: device) else { continue }
       #expect(try Expectation(call).misses(result) == [], "\(named)")
     }
   }
 
   /// Weights of 11 or 8 bits would round most elements of the output otherwise than float32 does.
-  @Test("Weights are those of float32, not of the storage type", arguments: TestDevice.openCL, types)
-  func precision(device: TestDevice, type: ElementType) throws {
-    let call = try CallShape(type, queries: 64, keys: 300, D: 64).call(returning: .output)
-    guard let found = try Self.attention(call, on: device)?.output else { return }
-    let wanted = try #require(try Expectation(call).results.output).converted(to: type)
-    let others = zip(found.bits, wanted.bits).filter { $0 != $1 }.count
-    #expect(others < wanted.bits.count / 20, "\(others) of \(wanted.bits.count) bytes")
+  @Test("Weights are those of float32, not of the storage type", arguments: TestDevice.openCL, MatrixUnits.allCases)
+  func precision(device: TestDevice, units: MatrixUnits) throws {
+    for type in Self.types {
+      let call = try CallShape(type, queries: 64, keys: 300, D: 64).call(returning: .output)
+      guard let found = try Self.attention(call, by: units, on: device)?.output else { return }
+      let wanted = try #require(try Expectation(call).results.output).converted(to: type)
+      let others = zip(found.bits, wanted.bits).filter { $0 != $1 }.count
+      #expect(others < wanted.bits.count / 20, "\(others) of \(wanted.bits.count) bytes")
+    }
   }
 
-  @Test("Small weights beside a large one are not lost", arguments: TestDevice.openCL)
-  func smallWeights(device: TestDevice) throws {
+  @Test("Small weights beside a large one are not lost", arguments: TestDevice.openCL, MatrixUnits.allCases)
+  func smallWeights(device: TestDevice, units: MatrixUnits) throws {
     // Key 0 has the score 16; each of 2,000 others 2⁻²³ of its weight, below what float16 tells from 0 beside 1 — together
     // they are 2.4e-4 of the sum, and of the output, whose value is theirs alone.
     let keys = 2001
@@ -85,14 +100,20 @@ struct MatrixUnitTests {
     var call = AttentionCall(query: query, key: key, value: value)
     call.scale = 1
     call.returning = [.output, .logSumExp]
-    guard let result = try Self.attention(call, on: device) else { return }
+    guard let result = try Self.attention(call, by: units, on: device) else { return }
     let found = try #require(result.output).doubles()
     let wanted = try #require(try Expectation(call).results.output).doubles()
     for (found, wanted) in zip(found, wanted) { #expect(abs(found - wanted) <= 1e-3 * wanted) }
   }
 
-  @Test("Values that are not finite reach the rows that see them, and no other", arguments: TestDevice.openCL, types)
-  func nonFinite(device: TestDevice, type: ElementType) throws {
+  @Test(
+    "Values that are not finite reach the rows that see them, and no other", arguments: TestDevice.openCL,
+    MatrixUnits.allCases)
+  func nonFinite(device: TestDevice, units: MatrixUnits) throws {
+    for type in Self.types { try nonFinite(type, units, device) }
+  }
+
+  private func nonFinite(_ type: ElementType, _ units: MatrixUnits, _ device: TestDevice) throws {
     // A key that some rows of a tile see and others do not.
     for (keys, value) in [(5, Float.nan), (20, .infinity), (70, -.infinity), (150, .infinity)] {
       for mask in [AttentionMask.none, .causal(.lowerRight), .window(left: 3)] {
@@ -101,17 +122,17 @@ struct MatrixUnitTests {
           query: try call.query.replacing([0, 0, 4, 1], with: .nan), key: call.key,
           value: try call.value.replacing([0, 1, max(0, keys - 20), 2], with: value))
         call.mask = mask
-        guard let result = try Self.attention(call, on: device) else { return }
+        guard let result = try Self.attention(call, by: units, on: device) else { return }
         #expect(try Expectation(call, naive: false).misses(result) == [], "\(keys) keys, \(mask)")
       }
     }
   }
 
-  @Test("The same bits again, and whatever is beside them", arguments: TestDevice.openCL)
-  func sameBits(device: TestDevice) throws {
+  @Test("The same bits again, and whatever is beside them", arguments: TestDevice.openCL, MatrixUnits.allCases)
+  func sameBits(device: TestDevice, units: MatrixUnits) throws {
     let batch = try CallShape(.float16, batch: 2, queries: 70, keys: 90, D: 64).call(returning: [.output, .logSumExp])
-    guard let first = try Self.attention(batch, on: device) else { return }
-    let again = try #require(try Self.attention(batch, on: device))
+    guard let first = try Self.attention(batch, by: units, on: device) else { return }
+    let again = try #require(try Self.attention(batch, by: units, on: device))
     #expect(first.output?.bits == again.output?.bits)
     var alone = batch
     func second(_ tensor: Tensor) throws -> Tensor {
@@ -121,29 +142,63 @@ struct MatrixUnitTests {
     }
     alone.operands = .separate(
       query: try second(batch.query), key: try second(batch.key), value: try second(batch.value))
-    let own = try #require(try Self.attention(alone, on: device))
+    let own = try #require(try Self.attention(alone, by: units, on: device))
     let bits = try #require(first.output).bits
     #expect(own.output.map { Array($0.bits) } == Array(bits[(bits.count / 2)...]))
   }
 
+  @Test("What differs from its description does not pass the trial", arguments: TestDevice.openCL)
+  func trial(device: TestDevice) throws {
+    let engine = try device.engine()
+    let found = try #require(try Device.all().first { $0.identifier == engine.devices.first?.identifier })
+    let context = try Context(found)
+    let sources = [
+      "common", "modifiers", "online_softmax", "key_tiles", "matrix_units", "matrix_units_amd", "fused_mma",
+    ]
+    let text = try sources.map { try #require(KernelSource.text(named: $0)) }.joined(separator: "\n")
+    let tiles = try #require(FusedGPUTiles(sizes: [64, 16, 32, 4, 0, 0, 0, 0, 0, 4], vendor: .other))
+    let trial = try MatrixUnitTrial(tiles, .float16, headDimension: 16, valueDimension: 16)
+    func passes(_ what: String, _ other: String) throws -> Bool {
+      #expect(text.contains(what))
+      let options =
+        ["-cl-std=CL1.2", "-DSTORAGE=1", "-DHEAD_DIMENSION=16", "-DVALUE_DIMENSION=16", "-DALIGNED"] + tiles.options
+      let program = try Program(
+        context, sources: [], text: text.replacing(what, with: other), options: options.joined(separator: " "))
+      return try trial.passes(Kernel(program, "fused_mma"), context)
+    }
+    // As it is; with a lane's numbers of C in another order; and with what is small taken for 0.
+    let sum = "c)[e] += left.x * right.x"
+    #expect(try passes(sum, sum))
+    #expect(try !passes(sum, "c)[e ^ 1] += left.x * right.x"))
+    #expect(try !passes(sum, "c)[e] += (fabs(left.x) < 0x1p-14f ? 0 : left.x) * right.x"))
+  }
+
   @Test("Planned for 16 bits, rows of 16 bytes and devices that have them")
   func planning() throws {
-    var device = try #require(DeviceProfile.gpuModels.first { $0.identifier == "sm_80" })
-    func usesThem(_ shape: CallShape) throws -> Bool {
+    func units(_ device: String, _ shape: CallShape) throws -> MatrixUnits? {
+      let device = try #require(DeviceProfile.gpuModels.first { $0.identifier == device })
       let problem = try AttentionProblem(try shape.call(returning: .output))
       guard case .fusedGPU(let tiles)? = try AttentionPlan(problem, devices: [device], kernel: .fused).tiles.first
       else {
-        return false
+        return nil
       }
       return tiles.matrixUnits
     }
-    #expect(try usesThem(CallShape(.float16, D: 64)))
-    #expect(try usesThem(CallShape(.bfloat16, D: 8, Dv: 256)))
-    #expect(try !usesThem(CallShape(.float32, D: 64)))
-    #expect(try !usesThem(CallShape(.float16, D: 60)))
-    #expect(try !usesThem(CallShape(.float16, D: 64, Dv: 12)))
-    #expect(try !usesThem(CallShape(.float16, D: 264)))
-    device.hasMatrixUnits = false
-    #expect(try !usesThem(CallShape(.float16, D: 64)))
+    #expect(try units("sm_80", CallShape(.float16, D: 64)) == .mma)
+    #expect(try units("sm_80", CallShape(.bfloat16, D: 8, Dv: 256)) == .mma)
+    #expect(try units("sm_80", CallShape(.float32, D: 64)) == nil)
+    #expect(try units("sm_80", CallShape(.float16, D: 60)) == nil)
+    #expect(try units("sm_80", CallShape(.float16, D: 64, Dv: 12)) == nil)
+    #expect(try units("sm_80", CallShape(.float16, D: 264)) == nil)
+    #expect(try units("sm_70", CallShape(.float16, D: 64)) == nil)
+    #expect(try units("gfx906", CallShape(.float16, D: 64)) == nil)
+    #expect(try units("gfx90a", CallShape(.float16, D: 64)) == nil)
+    #expect(try units("gfx90a", CallShape(.bfloat16, D: 64)) == .mfma)
+    #expect(try units("gfx942", CallShape(.float16, D: 256)) == .mfma)
+    #expect(try units("gfx1030", CallShape(.float16, D: 64)) == nil)
+    #expect(try units("gfx1100", CallShape(.float16, D: 128)) == .wmma)
+    #expect(try units("gfx1201", CallShape(.bfloat16, D: 128)) == .wmma12)
+    #expect(try units("gfx1201", CallShape(.bfloat16, D: 136)) == nil)
+    #expect(try units("pvc", CallShape(.float16, D: 64)) == nil)
   }
 }

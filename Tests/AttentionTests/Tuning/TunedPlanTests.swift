@@ -110,9 +110,17 @@ struct TunedPlanTests {
       #expect(choice.tiles.fit(problem, Self.device(choice.deviceClass, local: 1 << 30)), "\(choice)")
     }
     for vendor in DeviceVendor.allCases {
-      for tiles in FusedGPUTiles.candidates(vendor: vendor, headDimension: 16, valueDimension: 16) {
-        #expect(tiles.fit(Self.device(.gpu, local: 1 << 30), headDimension: 16, valueDimension: 16), "\(tiles)")
-      }
+      for units in [nil] + MatrixUnits.allCases { checkFusedGPU(vendor, units) }
+    }
+  }
+
+  private func checkFusedGPU(_ vendor: DeviceVendor, _ units: MatrixUnits?) {
+    var device = Self.device(.gpu, local: 1 << 30)
+    device.matrixUnits = units.map(MatrixUnits.all) ?? [:]
+    let all = FusedGPUTiles.candidates(vendor: vendor, headDimension: 16, valueDimension: 16, matrixUnits: units)
+    #expect(all.contains { $0.matrixUnits != nil } == (units != nil))
+    for tiles in all {
+      #expect(tiles.fit(device, .float16, headDimension: 16, valueDimension: 16), "\(tiles)")
     }
   }
 
