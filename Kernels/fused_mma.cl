@@ -1,6 +1,6 @@
 // O = softmax(modifiers(Q·Kᵀ))·V in one pass over the keys, by matrix units (matrix_units.cl), for float16 and bfloat16
-// (FlashAttention-2: Dao 2023). A work-group owns TILE_ROWS queries of one head, 16 a warp, and walks over their keys, TILE_KEYS
-// at a time.
+// (FlashAttention-2: Dao 2023). A work-group owns TILE_ROWS queries of one head, WARP_ROWS a warp, and walks over their keys,
+// TILE_KEYS at a time.
 //
 //   m = −∞, l = 0, O = 0                          for every row of the tile
 //   for every tile of keys that is not hidden:
@@ -15,7 +15,7 @@
 // meet within the few lanes that share it.
 //
 // Arithmetic is float32 here too. A weight, which is a float32, goes through the matrix units in two parts of the storage
-// type, w = high + low, so that 22 bits of it count in float16 and 16 in bfloat16 (one part would be 11 and 8). Weights are
+// type, w = high + low, so that 20 to 22 bits of it count in float16 and 16 in bfloat16 (one part would be 11 and 8). Weights are
 // carried times WEIGHT_ONE, so that those of float16 that are small beside their row's largest are not below its least number.
 //
 // A value that is ∞ or NaN would make NaN of low · ∞, and of 0 · NaN where it is hidden. Neither happens unseen: what is not
@@ -59,7 +59,7 @@ INLINED void rotate(Sums *x, int count, int by) {
 // From products to scores, of rows `row` and keys from j on. What they are still to be multiplied by, log₂ e and the scale where
 // that can wait, is the result: more than 0, so that the largest remains the largest.
 INLINED float modify_scores(Sums s[LANE_ROWS][KEY_BLOCKS], const Modifiers modifiers, __global const Head *heads,
-                           int visibility, const int row[LANE_ROWS], int j) {
+                            int visibility, const int row[LANE_ROWS], int j) {
   const Head head = *heads;
   const bool plain = !(modifiers.softcap > 0.0f) && head.slope == 0.0f;
   const bool by_position = modifiers.mask_kind == MASK_NONE && modifiers.query_block == 0;
@@ -101,7 +101,7 @@ INLINED float modify_scores(Sums s[LANE_ROWS][KEY_BLOCKS], const Modifiers modif
 
 // O += P·V by ordinary arithmetic, without the pairs that are hidden. P is lost.
 INLINED void add_values_carefully(const Warp warp, Sums o[LANE_ROWS][VALUE_BLOCKS], Sums p[LANE_ROWS][KEY_BLOCKS],
-                                 __local const ushort *value) {
+                                  __local const ushort *value) {
   const int sharer = sharer_of(warp);
 #pragma unroll 1
   for (int k = 0; k < LANE_KEYS; k++) {
@@ -181,9 +181,9 @@ INLINED void update_rows(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], float s
 
 // All tiles of keys from `tile` on. `not_finite` becomes 1 where some item's output is not.
 INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifiers modifiers, __global const Head *heads,
-                   int i0, const int row[LANE_ROWS], __global const ushort *key, __global const ushort *value, KeyTile tile,
-                   int end, __global const uchar *mask_classes, __local ushort *key_tile, __local ushort *value_tile,
-                   __local int *not_finite, bool carefully) {
+                    int i0, const int row[LANE_ROWS], __global const ushort *key, __global const ushort *value, KeyTile tile,
+                    int end, __global const uchar *mask_classes, __local ushort *key_tile, __local ushort *value_tile,
+                    __local int *not_finite, bool carefully) {
   const int item = get_local_id(0);
 #pragma unroll UNROLLED
   for (int r = 0; r < LANE_ROWS; r++) {
@@ -297,8 +297,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_mma
 #pragma unroll UNROLLED
       for (int n = 0; n < LANE_COLUMNS; n += 2) {
         const int column = column_of(sharer_of(warp) * PART, n);
-        if (column < VALUE_DIMENSION)
-          *(__global uint *)(to + column) = rounded_pair(ELEMENT(gathered.o[r], n) * factor, ELEMENT(gathered.o[r], n + 1) * factor);
+        const float x = ELEMENT(gathered.o[r], n) * factor, y = ELEMENT(gathered.o[r], n + 1) * factor;
+        if (column < VALUE_DIMENSION) *(__global uint *)(to + column) = rounded_pair(x, y);
       }
     }
   }

@@ -303,7 +303,7 @@ INLINED void load_queries(const Warp warp, Queries *q, __global const ushort *co
 
 // S = Q·Kᵀ.
 INLINED void multiply_keys(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], const Queries *q,
-                          __local const ushort *key) {
+                           __local const ushort *key) {
 #pragma unroll UNROLLED
   for (int n = 0; n < KEY_BLOCKS; n++)
     for (int r = 0; r < LANE_ROWS; r++) s[r][n] = 0.0f;
@@ -350,7 +350,7 @@ INLINED void split_weights(const Warp warp, const Sums *p, Operand *high, Operan
 
 // O += P·V, the weights in two parts.
 INLINED void add_values(const Warp warp, Sums o[LANE_ROWS][VALUE_BLOCKS], Sums p[LANE_ROWS][KEY_BLOCKS],
-                       __local const ushort *value) {
+                        __local const ushort *value) {
 #pragma unroll UNROLLED
   for (int step = 0; step < TILE_KEYS / KEY_STEP; step++) {
     Operand high[LANE_ROWS], low[LANE_ROWS];

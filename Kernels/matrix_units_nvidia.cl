@@ -220,7 +220,7 @@ INLINED void load_queries(const Warp warp, Queries *q, __global const ushort *co
 
 // S = Q·Kᵀ.
 INLINED void multiply_keys(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], const Queries *q,
-                          __local const ushort *key) {
+                           __local const ushort *key) {
   const int row = (warp.lane / 16 * 8 + warp.lane % 8) * KEY_STRIDE + warp.lane / 8 % 2 * 8;
 #pragma unroll UNROLLED
   for (int k = 0; k < LANE_KEYS; k++) ELEMENT(s[0], k) = ELEMENT(s[1], k) = 0.0f;
@@ -237,7 +237,7 @@ INLINED void multiply_keys(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], const
 
 // O += P·V, the weights in two parts.
 INLINED void add_values(const Warp warp, Sums o[LANE_ROWS][VALUE_BLOCKS], Sums p[LANE_ROWS][KEY_BLOCKS],
-                       __local const ushort *value) {
+                        __local const ushort *value) {
   const int row = warp.lane % 16 * VALUE_STRIDE + warp.lane / 16 * 8;
 #pragma unroll UNROLLED
   for (int n = 0; n < KEY_BLOCKS; n += 2) {

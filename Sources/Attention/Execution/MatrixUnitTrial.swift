@@ -14,6 +14,8 @@ package struct MatrixUnitTrial {
   /// - Parameters:
   ///   - tiles: Those that the kernel is built with.
   ///   - type: What it multiplies.
+  ///   - headDimension: Columns of the queries and keys.
+  ///   - valueDimension: Columns of the values.
   package init(_ tiles: FusedGPUTiles, _ type: ElementType, headDimension D: Int, valueDimension Dv: Int) throws {
     self.tiles = tiles
     let rows = tiles.tileRows + 3
