@@ -104,7 +104,7 @@ package final class DeviceRoster: Sendable {
     }
   }
 
-  /// Plans, and plans again with other tiles while a built kernel turns out too large for its work-groups.
+  /// Plans, and plans again with other tiles, or without matrix units, while a kernel that was built cannot be used.
   private func replanning<Plan, Result>(
     on indices: [Int], _ body: (Plan) throws -> Result, plan: ([DeviceProfile]) throws -> Plan
   ) throws -> Result {
@@ -116,8 +116,12 @@ package final class DeviceRoster: Sendable {
         // The planner leaves rejected tiles out and says so when none are left, so this ends.
         state.withLock { state in
           for index in indices where state.current[index].identifier == rejected.device {
+            if let (type, _) = rejected.matrixUnits { state.current[index].matrixUnits[type] = nil }
             state.current[index].rejectedTiles.append(rejected.tiles)
           }
+        }
+        if let (type, reason) = rejected.matrixUnits {
+          giveNotice("\(rejected.device) does without its matrix units for \(type.rawValue): \(reason)")
         }
       } catch let error as OpenCLError {
         throw AttentionError.openCL(error)

@@ -71,10 +71,11 @@ final class FusedGPUKernels {
     let program = try Self.build(key, context)
     classifyMask = try Kernel(program, "classify_mask")
     fused = try Kernel(program, key.kernelName)
-    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory,
-      try key.tiles.matrixUnits == nil || key.trial.passes(fused, context)
-    else {
+    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
       throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
+    }
+    guard try key.tiles.matrixUnits == nil || key.trial.passes(fused, context) else {
+      throw Self.withoutMatrixUnits(key, context, "a trial of them came out otherwise than it should")
     }
   }
 
@@ -83,8 +84,13 @@ final class FusedGPUKernels {
       return try key.program(subgroupSizes: context.device.info.pinnableSubgroupSizes).build(context)
     } catch {
       guard error.isBuildFailure && key.tiles.matrixUnits != nil else { throw error }
-      throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
+      throw withoutMatrixUnits(key, context, "its compiler does not know them")
     }
+  }
+
+  private static func withoutMatrixUnits(_ key: Key, _ context: Context, _ reason: String) -> TilesRejected {
+    TilesRejected(
+      device: context.device.identifier, tiles: .fusedGPU(key.tiles), matrixUnits: (key.elementType, reason))
   }
 }
 

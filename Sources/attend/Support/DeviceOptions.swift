@@ -32,7 +32,8 @@ struct KernelOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The kernels to use: auto, fused (one pass, no score matrix) or staged (QKᵀ, masked softmax and weighted V).",
+      "The kernels to use: auto, fused (one pass, no score matrix), staged (QKᵀ, masked softmax and weighted V) or decode "
+        + "(keys in pieces, then merged).",
       valueName: "kind"))
   var kernel: KernelChoice = .auto
 }

@@ -58,12 +58,17 @@ struct MatrixUnitTests {
     ]
   }
 
-  /// Other dimensions.
+  /// Other dimensions: not multiples of a step or a block, and as wide as the tiles that differ.
   private static func widths(_ units: MatrixUnits) -> [CallShape] {
-    [
-      CallShape(.float16, queries: 65, keys: 66, D: 72, Dv: 24), CallShape(.bfloat16, queries: 65, keys: 130, D: 128),
-    ] + (units == .mma ? [CallShape(.float16, queries: 65, keys: 66, D: 8)] : [])
-      + (units == .mma || units == .mfma ? [CallShape(.float16, queries: 33, keys: 70, D: 136, Dv: 256)] : [])
+    let uneven = CallShape(.float16, queries: 65, keys: 66, D: 72, Dv: 24)
+    let wide = CallShape(.float16, queries: 33, keys: 70, D: 136, Dv: 256)
+    let broad = CallShape(.bfloat16, queries: 65, keys: 130, D: 128)
+    return switch units {
+    case .mma: [CallShape(.float16, queries: 65, keys: 66, D: 8), uneven, broad, wide]
+    case .mfma: [wide]
+    case .wmma: [uneven]
+    case .wmma12: [broad]
+    }
   }
 
   @Test("Against float64", arguments: TestDevice.openCL, MatrixUnits.allCases)
@@ -93,10 +98,10 @@ struct MatrixUnitTests {
     // Key 0 has the score 16; each of 2,000 others 2⁻²³ of its weight, below what float16 tells from 0 beside 1 — together
     // they are 2.4e-4 of the sum, and of the output, whose value is theirs alone.
     let keys = 2001
-    let query = try Tensor([16] + Array(repeating: Float(0), count: 7), shape: [1, 1, 1, 8], as: .float16)
+    let query = try Tensor([16] + Array(repeating: Float(0), count: 63), shape: [1, 1, 1, 64], as: .float16)
     let key = try Tensor(
-      (0..<keys * 8).map { $0 % 8 == 0 ? ($0 == 0 ? 1 : Float(0.0035)) : 0 }, shape: [1, 1, keys, 8], as: .float16)
-    let value = try Tensor((0..<keys * 8).map { $0 < 8 ? 0 : 1 }, shape: [1, 1, keys, 8], as: .float16)
+      (0..<keys * 64).map { $0 % 64 == 0 ? ($0 == 0 ? 1 : Float(0.0035)) : 0 }, shape: [1, 1, keys, 64], as: .float16)
+    let value = try Tensor((0..<keys * 64).map { $0 < 64 ? 0 : 1 }, shape: [1, 1, keys, 64], as: .float16)
     var call = AttentionCall(query: query, key: key, value: value)
     call.scale = 1
     call.returning = [.output, .logSumExp]
@@ -171,6 +176,22 @@ struct MatrixUnitTests {
     #expect(try passes(sum, sum))
     #expect(try !passes(sum, "c)[e ^ 1] += left.x * right.x"))
     #expect(try !passes(sum, "c)[e] += (fabs(left.x) < 0x1p-14f ? 0 : left.x) * right.x"))
+  }
+
+  @Test("A compiler that does not know them is no error of the call", arguments: TestDevice.openCL)
+  func unknownInstructions(device: TestDevice) throws {
+    let engine = try device.engine()
+    let call = try CallShape(.float16, D: 16).call(returning: .output)
+    var profile = try #require(engine.devices.first)
+    guard profile.vendor == .other else { return }
+    // As on a GPU of AMD, whose own instructions are not emulated.
+    profile.deviceClass = .gpu
+    profile.vendor = .amd
+    profile.matrixUnits = MatrixUnits.all(.wmma)
+    let plan = try AttentionPlan(AttentionProblem(call), devices: [profile], kernel: .fused)
+    let rejected = try #require(throws: TilesRejected.self) { try engine.attention(call, following: plan) }
+    #expect(rejected.matrixUnits?.type == .float16)
+    #expect(rejected.matrixUnits?.reason == "its compiler does not know them")
   }
 
   @Test("Planned for 16 bits, rows of 16 bytes and devices that have them")
