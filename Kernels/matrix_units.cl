@@ -48,14 +48,14 @@
 #define LANE_KEYS (TILE_KEYS / SHARERS)
 #define LANE_COLUMNS (VALUE_WIDTH / SHARERS)
 
+// What has a lane's numbers in arrays: they are registers only in one function, and if its loops are unrolled.
 #ifdef EMULATED
 #define UNROLLED 1
+#define INLINED static
 #else
 #define UNROLLED 256
-#endif
-
-// What has a lane's numbers in arrays, which are registers only in one function.
 #define INLINED static __attribute__((always_inline))
+#endif
 
 typedef struct {
   int lane;
