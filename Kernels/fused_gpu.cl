@@ -29,18 +29,6 @@
 //
 // Built with -DSCORE_WIDTH=1.
 
-#ifndef HEAD_DIMENSION
-#define HEAD_DIMENSION 64
-#endif
-#ifndef VALUE_DIMENSION
-#define VALUE_DIMENSION 64
-#endif
-#ifndef TILE_ROWS
-#define TILE_ROWS 64
-#endif
-#ifndef TILE_KEYS
-#define TILE_KEYS 16
-#endif
 #ifndef GROUP_X
 #define GROUP_X 16
 #endif

@@ -1,6 +1,12 @@
 // What the fused kernels for GPUs share: the tiles of keys that a work-group walks over, which are those that are not hidden
-// from all its rows, and the weight of a hidden pair.
+// from all its rows, the weight of a hidden pair, and their sizes.
 
+#ifndef HEAD_DIMENSION
+#define HEAD_DIMENSION 64
+#endif
+#ifndef VALUE_DIMENSION
+#define VALUE_DIMENSION 64
+#endif
 #ifndef TILE_ROWS
 #define TILE_ROWS 64
 #endif

@@ -24,12 +24,6 @@
 //
 // All lanes of a warp call a function together; EMULATED, all items of a group do.
 
-#ifndef HEAD_DIMENSION
-#define HEAD_DIMENSION 64
-#endif
-#ifndef VALUE_DIMENSION
-#define VALUE_DIMENSION 64
-#endif
 #ifndef GROUP_ITEMS
 #define GROUP_ITEMS 128
 #endif

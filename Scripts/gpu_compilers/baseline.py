@@ -11,7 +11,9 @@ FIGURES = {
 # Where scalar registers are spilled all the same, and how often is the baseline's to say: these devices have 102 of them and
 # masks of 64 bits, and the kernels many arguments. They go to lanes of a vector register, not to memory.
 SCALAR_SPILLS = {
-    (device, kernel) for device in ("gfx906", "gfx90a", "gfx942") for kernel in ("top_keys", "received", "decode_gpu", "fused_mma")
+    (device, kernel)
+    for device in ("gfx906", "gfx90a", "gfx942")
+    for kernel in ("top_keys", "received", "decode_gpu", "fused_mma")
 }
 
 # Loads of 128 bits that a kernel must have. Fused: tiles of queries, keys and values. Decoding: keys and values (and queries).
