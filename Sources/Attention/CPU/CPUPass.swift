@@ -70,7 +70,7 @@ struct CPUPass {
       for (index, place) in places.enumerated() {
         heads.keyHeads[index].packed_keys = (base + place.keys).assumingMemoryBound(to: Float.self)
         heads.keyHeads[index].packed_values = (base + place.values).assumingMemoryBound(to: Float.self)
-        heads.keyHeads[index].finite = (base + place.finite).assumingMemoryBound(to: UInt8.self)
+        heads.keyHeads[index].fit = (base + place.finite).assumingMemoryBound(to: UInt8.self)
       }
       var rows = (base + rowPlace).assumingMemoryBound(to: Float.self)
       for index in heads.heads.indices {

@@ -83,7 +83,7 @@ typedef struct {
   int key_length;
   int first_key, end_key;                ///< What is packed: the first is a multiple of the tile's keys.
   float *packed_keys, *packed_values;    ///< pack_tile's, or NULL.
-  uint8_t *finite;                       ///< Of each packed tile: bit 0, keys all finite; bit 1, values.
+  uint8_t *fit;                          ///< Of each packed tile: bit 0, whether products can take its keys; bit 1, its values.
 } attention_key_value_head;
 
 /// One (batch entry, query head), and where its results go: NULL where a result is not wanted.
