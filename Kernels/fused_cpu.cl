@@ -24,41 +24,7 @@
 //
 // padded with zeros to whole panels of keys and of columns. (There is room for whole tiles of keys; no span reaches it.)
 
-#ifndef ROWS
-#define ROWS 6
-#endif
-#ifndef COLUMNS
-#define COLUMNS 2
-#endif
-#ifndef ROW_BLOCKS
-#define ROW_BLOCKS 8
-#endif
-#ifndef KEY_PANELS
-#define KEY_PANELS 8
-#endif
-
-#define VECTOR SCORE_WIDTH
-#define PANEL (COLUMNS * VECTOR)
-#define TILE_ROWS (ROWS * ROW_BLOCKS)
-#define TILE_KEYS (PANEL * KEY_PANELS)
-
-typedef WIDE(float) vector_t;
-
-// A work-item is a whole work-group, and its vectors are explicit: no compiler need look for parallelism.
-#define ALONE __attribute__((reqd_work_group_size(1, 1, 1))) __attribute__((vec_type_hint(vector_t)))
-
-static int padded(int length, int multiple) { return (length + multiple - 1) / multiple * multiple; }
-
 // MARK: Packing
-
-// A key/value head: where its rows begin, in elements, and where its panels do, in floats.
-typedef struct {
-  long key, value;
-  long packed_key, packed_value;
-  long tiles;  // its first tile of keys, among all packed ones
-  int key_length;
-  int padding;
-} KeyValueHead;
 
 // Four neighbours of a row, zeros of a row that is not there.
 static float4 load_four_of(__global const storage_t *rows, int row, int row_count, int width, int d) {
@@ -146,17 +112,6 @@ static void multiply(vector_t c[ROWS][COLUMNS], __local const float *a, int row_
   }
 }
 
-// One number of a vector's: its halves, their halves, and so on.
-#define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
-#define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
-#define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)
-#define REDUCE PASTE(REDUCE_, VECTOR)
-#define LARGER(a, b) ((a) > (b) ? (a) : (b))
-#define SUM(a, b) ((a) + (b))
-
-static float largest_of(vector_t v) { return REDUCE(v, LARGER); }
-static float sum_of(vector_t v) { return REDUCE(v, SUM); }
-
 // MARK: The tile
 
 // What a work-item keeps in local memory.
@@ -171,41 +126,12 @@ typedef struct {
   __local int *seen;
 } Tile;
 
-// A range of keys of the tile, multiples of PANEL.
-typedef struct {
-  int begin, end;
-} Span;
-
-// The panels of keys first … first + TILE_KEYS − 1 that some row of the block sees by position.
-static Span span_of_block(const Head head, int i0, int last, int first) {
-  const int begin = max(first_visible(head, i0) - first, 0) / PANEL * PANEL;
-  const int end = min(padded(max(end_visible(head, last) - first, 0), PANEL), TILE_KEYS);
-  const Span span = {begin, end};
-  return span;
-}
-
 // Rows of zeros fill the last block.
 static void load_queries(Tile t, __global const storage_t *query, int rows, int head_dimension) {
   const int elements = rows * head_dimension, end = padded(rows, ROWS) * head_dimension;
   int n = 0;
   for (; n + 4 <= elements; n += 4) vstore4(load_four(query, n), 0, t.query + n);
   for (; n < end; n++) t.query[n] = n < elements ? load_element(query, n) : 0.0f;
-}
-
-// What every row of a block sees of a span and only the scale modifies. Without mask and blocks that is the middle of it,
-// between the edges that causal masks and windows have there; with them all or nothing.
-static Span plain_span(const Modifiers m, const Head head, int i0, int last, int first, Span span, int visibility) {
-  Span plain = {span.begin, span.begin};
-  if (m.softcap != 0.0f || head.slope != 0.0f) return plain;
-  if (visibility == TILE_OPEN) plain.end = span.end;
-  if (visibility != TILE_MIXED || m.mask_kind != MASK_NONE || m.query_block != 0) return plain;
-  const int begin = max(padded(first_visible(head, last) - first, PANEL), span.begin);
-  const int end = min((end_visible(head, i0) - first) / PANEL * PANEL, span.end);
-  if (begin < end) {
-    plain.begin = begin;
-    plain.end = end;
-  }
-  return plain;
 }
 
 // S = Q·Kᵀ of one block of rows and one panel of keys. Plain scores are finished here, and their maxima begun.
@@ -233,21 +159,6 @@ static void score_panel(Tile t, const Modifiers m, bool plain, int block, int ke
 #pragma unroll
     for (int v = 0; v < COLUMNS; v++) to[v] = c[r][v];
   }
-}
-
-// Products to scores, in place, and the largest so far, of what is not plain of one row.
-static void modify_row(Tile t, const Modifiers m, const Head head, int row, int i, int j0, Span span) {
-  __local vector_t *s = (__local vector_t *)(t.weight + row * TILE_KEYS);
-  vector_t largest = t.largest[row];
-  WIDE(int) seen = 0;
-  for (int v = span.begin / VECTOR; v < span.end / VECTOR; v++) {
-    WIDE(int) visible;
-    s[v] = modified_scores(m, head, i, j0 + v * VECTOR, s[v], &visible);
-    seen |= visible;
-    largest = LARGER(s[v], largest);
-  }
-  t.seen[row] |= any(seen);
-  t.largest[row] = largest;
 }
 
 // One step of the online softmax of one block of rows: S becomes P.
@@ -311,9 +222,6 @@ static void weigh_visible(Tile t, const Modifiers m, const Head head, int row, i
     t.output[row * columns + n] = o;
   }
 }
-
-// Tiles 0, T−1, 1, T−2, …: of a causal head any run of neighbours is about the same work, however a driver deals them out.
-static int balanced(int tile, int tiles) { return tile % 2 == 0 ? tile / 2 : tiles - 1 - tile / 2; }
 
 __kernel ALONE void fused_cpu(
     __global const Head *heads, __global const storage_t *query, __global const float *packed_key,
@@ -384,8 +292,10 @@ __kernel ALONE void fused_cpu(
       const Span before = {spans[b].begin, plain[b].begin}, after = {plain[b].end, spans[b].end};
       for (int row = b * ROWS; row < b * ROWS + ROWS; row++) {
         if (plain[b].begin < plain[b].end) t.seen[row] = 1;
-        if (before.begin < before.end) modify_row(t, m, head, row, min(i0 + row, last), j0, before);
-        if (after.begin < after.end) modify_row(t, m, head, row, min(i0 + row, last), j0, after);
+        __local vector_t *scores = (__local vector_t *)(t.weight + row * TILE_KEYS);
+        const int i = min(i0 + row, last);
+        if (before.begin < before.end) modify_row(scores, t.largest + row, t.seen + row, m, head, i, j0, before);
+        if (after.begin < after.end) modify_row(scores, t.largest + row, t.seen + row, m, head, i, j0, after);
       }
       softmax_block(t, b, spans[b]);
     }

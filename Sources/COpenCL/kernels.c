@@ -10,6 +10,9 @@ static const unsigned char append[] = {
 static const unsigned char common[] = {
 #embed "../../Kernels/common.cl" if_empty('\n')
 };
+static const unsigned char cpu_tiles[] = {
+#embed "../../Kernels/cpu_tiles.cl" if_empty('\n')
+};
 static const unsigned char decode[] = {
 #embed "../../Kernels/decode.cl" if_empty('\n')
 };
@@ -18,6 +21,9 @@ static const unsigned char decode_cpu[] = {
 };
 static const unsigned char decode_gpu[] = {
 #embed "../../Kernels/decode_gpu.cl" if_empty('\n')
+};
+static const unsigned char fused_amx[] = {
+#embed "../../Kernels/fused_amx.cl" if_empty('\n')
 };
 static const unsigned char fused_cpu[] = {
 #embed "../../Kernels/fused_cpu.cl" if_empty('\n')
@@ -98,8 +104,8 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(append), ROW(common), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_cpu), ROW(fused_gpu),
-    ROW(fused_mma), ROW(gather), ROW(insight), ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear),
+    ROW(append), ROW(common), ROW(cpu_tiles), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_amx),
+    ROW(fused_cpu), ROW(fused_gpu), ROW(fused_mma), ROW(gather), ROW(insight), ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear),
     ROW(mask_classes), ROW(matrix_units), ROW(matrix_units_amd),
     ROW(matrix_units_nvidia), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak), ROW(product),
     ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),

@@ -117,6 +117,7 @@ package final class DeviceRoster: Sendable {
         state.withLock { state in
           for index in indices where state.current[index].identifier == rejected.device {
             if let (type, _) = rejected.matrixUnits { state.current[index].matrixUnits[type] = nil }
+            if case .fusedCPU = rejected.tiles { state.current[index].amx = .none }
             state.current[index].rejectedTiles.append(rejected.tiles)
           }
         }

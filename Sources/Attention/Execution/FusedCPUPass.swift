@@ -9,8 +9,8 @@ final class FusedCPUCall: CallKernels {
 
   var packedKeys: Buffer { scratch[0] }
   var packedValues: Buffer { scratch[1] }
-  /// For each tile of keys, whether its values are all finite.
-  var finite: Buffer { scratch[2] }
+  /// For each tile of keys, whether its values, and its keys, can be multiplied as they are packed.
+  var fit: Buffer { scratch[2] }
   var maskClasses: Buffer { scratch[3] }
 
   init(_ kernels: FusedCPUKernels, _ problem: AttentionProblem, _ plan: DevicePlan, pool: BufferPool) throws {
@@ -21,8 +21,8 @@ final class FusedCPUCall: CallKernels {
       plan.blocks.map { block in problem.keyLengths(of: block.heads).reduce(0) { $0 + size($1) } }.max() ?? 0
     }
     scratch = try pool.take(
-      largest { 4 * tiles.packedKeyFloats(keys: $0, problem) },
-      largest { 4 * tiles.packedValueFloats(keys: $0, problem) },
+      largest { 4 * tiles.packedKeyWords(keys: $0, problem) },
+      largest { 4 * tiles.packedValueWords(keys: $0, problem) },
       largest { tiles.keyTiles($0) },
       MaskRows.classCount(problem, plan),
       MaskRows.byteCount(problem, plan))
@@ -40,8 +40,8 @@ final class FusedCPUCall: CallKernels {
         var record = KeyValueHeadRecord(key: head.key, value: head.value, keyLength: head.keyLength)
         if let last = keyValueHeads.last {
           let keys = Int(last.keyLength)
-          record.packedKey = last.packedKey + Int64(kernels.tiles.packedKeyFloats(keys: keys, problem))
-          record.packedValue = last.packedValue + Int64(kernels.tiles.packedValueFloats(keys: keys, problem))
+          record.packedKey = last.packedKey + Int64(kernels.tiles.packedKeyWords(keys: keys, problem))
+          record.packedValue = last.packedValue + Int64(kernels.tiles.packedValueWords(keys: keys, problem))
           record.tiles = last.tiles + Int64(kernels.tiles.keyTiles(keys))
         }
         keyValueHeads.append(record)
@@ -50,6 +50,7 @@ final class FusedCPUCall: CallKernels {
         heads[index].key = packed.packedKey
         heads[index].value = packed.packedValue
         heads[index].keyTiles = packed.tiles
+        heads[index].score = Int64(keyValueHeads.count - 1)
       }
     }
     return try FusedCPUPass(contents, self, kernels, mask, heads: heads, keyValueHeads: keyValueHeads, pool: pool)
@@ -106,7 +107,7 @@ private struct FusedCPUPass: BlockPass {
     guard keyValueHeadCount * keyTiles > 0 else { return nil }
     var arguments = ArgumentList(kernels.pack)
     try arguments.add(keyValueHeads, contents.buffers.key, contents.buffers.value)
-    try arguments.add(scratch.packedKeys, scratch.packedValues, scratch.finite)
+    try arguments.add(scratch.packedKeys, scratch.packedValues, scratch.fit)
     try arguments.add(Int32(contents.problem.headDimension), Int32(contents.problem.valueDimension), Int32(keyTiles))
     return try contents.queues.compute.enqueue(
       kernels.pack, groups: [keyValueHeadCount, keyTiles], items: 1, waitingFor: [uploaded].compactMap { $0 })
@@ -117,7 +118,12 @@ private struct FusedCPUPass: BlockPass {
     if try mask.enqueueWrite(slice, of: contents) { try enqueueClasses(slice) }
     let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
     var arguments = ArgumentList(kernels.fused)
-    try arguments.add(heads, contents.buffers.query, scratch.packedKeys, scratch.packedValues, scratch.finite)
+    if tiles.amx == .none {
+      try arguments.add(heads, contents.buffers.query)
+    } else {
+      try arguments.add(heads, keyValueHeads, contents.buffers.query, contents.buffers.key, contents.buffers.value)
+    }
+    try arguments.add(scratch.packedKeys, scratch.packedValues, scratch.fit)
     try arguments.add(mask.buffer, scratch.maskClasses, contents.buffers.blockMask)
     try arguments.add(contents.buffers.output, contents.buffers.logSumExp)
     try arguments.addLocal(byteCount: tiles.localBytes(problem))

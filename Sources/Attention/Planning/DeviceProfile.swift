@@ -35,6 +35,8 @@ public struct DeviceProfile: Sendable, Equatable {
   public var requiredSubgroupSizes: [Int]
   /// The matrix units, or their emulation, by which kernels can multiply numbers of a type.
   public var matrixUnits: [ElementType: MatrixUnits]
+  /// How kernels of a CPU-class device can multiply by AMX.
+  public var amx: AMX
   /// Whether the device works in the host's memory, so that nothing is gained by overlapping transfers.
   public var hostUnifiedMemory: Bool
 
@@ -52,7 +54,7 @@ public struct DeviceProfile: Sendable, Equatable {
     clockMHz: Int = 1000, globalMemory: Int = .max, maxAllocation: Int = .max, localMemory: Int = 0,
     maxWorkGroupSize: Int = 1,
     vectorWidth: Int = 8, requiredSubgroupSizes: [Int] = [], matrixUnits: [ElementType: MatrixUnits] = [:],
-    hostUnifiedMemory: Bool = true
+    amx: AMX = .none, hostUnifiedMemory: Bool = true
   ) {
     self.identifier = identifier
     self.name = name
@@ -67,6 +69,7 @@ public struct DeviceProfile: Sendable, Equatable {
     self.vectorWidth = vectorWidth
     self.requiredSubgroupSizes = requiredSubgroupSizes
     self.matrixUnits = matrixUnits
+    self.amx = amx
     self.hostUnifiedMemory = hostUnifiedMemory
   }
 
@@ -81,8 +84,8 @@ public struct DeviceProfile: Sendable, Equatable {
 
   /// The profile of an OpenCL device. `ATTENTION_DEVICE_CLASS` set to `gpu` or `cpu` takes the place of the device's
   /// own class, so that each family of kernels can be tried on any device. `ATTENTION_MATRIX_UNITS` set to `off` leaves the
-  /// matrix units of a device out of account; set to a kind, such as `mma`, it gives that kind to devices of other vendors, in
-  /// OpenCL C, which is slow.
+  /// matrix units of a device, and AMX, out of account; set to a kind, such as `mma`, it gives that kind to devices of other
+  /// vendors, or `amx` to CPUs that are without, in OpenCL C, which is slow.
   package init(_ device: Device) {
     let info = device.info
     let vendor = DeviceVendor(info)
@@ -94,7 +97,7 @@ public struct DeviceProfile: Sendable, Equatable {
       globalMemory: info.globalMemory, maxAllocation: info.maxAllocation, localMemory: info.localMemory,
       maxWorkGroupSize: min(info.maxWorkGroupSize, info.maxWorkItemSizes.first ?? 1),
       vectorWidth: info.nativeVectorWidthFloat, requiredSubgroupSizes: info.pinnableSubgroupSizes,
-      matrixUnits: Self.matrixUnits(MatrixUnits.of(info, vendor: vendor), vendor),
+      matrixUnits: Self.matrixUnits(MatrixUnits.of(info, vendor: vendor), vendor), amx: Self.amx(AMX.of(info)),
       hostUnifiedMemory: info.hostUnifiedMemory)
   }
 
@@ -107,6 +110,14 @@ public struct DeviceProfile: Sendable, Equatable {
     if value == "off" { return [:] }
     guard let kind = MatrixUnits(rawValue: value), kind.vendor != vendor else { return own }
     return MatrixUnits.all(kind)
+  }
+
+  private static func amx(_ own: AMX) -> AMX {
+    switch ProcessInfo.processInfo.environment["ATTENTION_MATRIX_UNITS"] {
+    case "off": .none
+    case "amx": own == .none ? .emulated : own
+    default: own
+    }
   }
 
   /// What `ATTENTION_DEVICE_CLASS` says.

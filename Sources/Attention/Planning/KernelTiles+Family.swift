@@ -11,7 +11,7 @@ extension KernelTiles {
     package var sizeNames: String {
       switch self {
       case .staged: "groupX groupY rows columns vector depth softmaxItems softmaxVector chunk"
-      case .fusedCPU: "vector rows columns rowBlocks keyPanels"
+      case .fusedCPU: "vector rows columns rowBlocks keyPanels amx"
       case .fusedGPU: "rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits"
       }
     }
@@ -20,7 +20,7 @@ extension KernelTiles {
     package var kernelDigest: String {
       switch self {
       case .staged: KernelSource.digest(of: StagedKernels.sources)
-      case .fusedCPU: KernelSource.digest(of: FusedCPUKernels.sources)
+      case .fusedCPU: KernelSource.digest(of: FusedCPUKernels.allSources)
       case .fusedGPU: KernelSource.digest(of: FusedGPUKernels.allSources)
       }
     }

@@ -90,7 +90,8 @@ public enum KernelTiles: Sendable, Hashable {
     if kernel == .decode { return decode }
     let fused: [KernelTiles] =
       switch device.deviceClass {
-      case .cpu: FusedCPUTiles.candidates(vectorWidth: device.vectorWidth).map(KernelTiles.fusedCPU)
+      case .cpu:
+        FusedCPUTiles.candidates(vectorWidth: device.vectorWidth, amx: device.amx).map(KernelTiles.fusedCPU)
       case .gpu:
         FusedGPUTiles.candidates(
           vendor: device.vendor, headDimension: problem.headDimension, valueDimension: problem.valueDimension,

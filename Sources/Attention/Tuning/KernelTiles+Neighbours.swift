@@ -10,15 +10,17 @@ extension KernelTiles {
     var steps = Steps(sizes)
     switch self {
     case .fusedCPU:
-      // vector rows columns rowBlocks keyPanels. Accumulators past the registers spill, and more of them take long to
+      // vector rows columns rowBlocks keyPanels amx. Accumulators past the registers spill, and more of them take long to
       // compile: rows × columns × vector is kept to what 32 registers hold.
       steps.walk(3, over: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32])
       steps.walk(4, over: [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64])
       steps.walk(1, over: [1, 2, 3, 4, 6, 8, 12])
       steps.walk(2, over: [1, 2, 3, 4])
       steps.walk(0, over: [4, 8, 16])
+      if device.amx != .none { steps.replace([0: 16, 1: 16, 2: 2, 3: 8, 4: 8, 5: device.amx.rawValue]) }
+      if sizes[5] != 0 { steps.replace([1: 12, 3: 6, 5: 0]) }
       let registers = 32 * max(4, device.vectorWidth)
-      return steps.found.filter { $0[0] * $0[1] * $0[2] <= registers }
+      return steps.found.filter { $0[5] != 0 || $0[0] * $0[1] * $0[2] <= registers }
     case .fusedGPU:
       // rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits
       steps.scale([0])  // more rows an item

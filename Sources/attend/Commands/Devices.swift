@@ -99,7 +99,9 @@ private struct DeviceRow: Encodable {
     if !info.requiredSubgroupSizes.isEmpty {
       supports.append("sub-groups-" + info.requiredSubgroupSizes.map(String.init).joined(separator: "/"))
     }
-    if let units = DeviceProfile(device).matrixUnits.values.first { supports.append("matrix-units-\(units.rawValue)") }
+    let profile = DeviceProfile(device)
+    if let units = profile.matrixUnits.values.first { supports.append("matrix-units-\(units.rawValue)") }
+    if profile.amx == .native { supports.append("amx") }
     if info.hostUnifiedMemory { supports.append("host-memory") }
     selfCheck = Self.check(device.identifier)
   }

@@ -68,8 +68,8 @@ struct TunedPlanTests {
 
   /// Sizes that no kernel can be built with, a device cannot run, or that overflow.
   static let unfit: [(KernelTiles.Family, [Int])] = [
-    (.fusedCPU, [8, 0, 2, 12, 16]), (.fusedCPU, [5, 6, 2, 12, 16]), (.fusedCPU, [8, 6, 2, .max, 16]),
-    (.fusedCPU, [8, 6, -2, 12, 16]), (.fusedCPU, [16, 16, 8, 256, 1024]),
+    (.fusedCPU, [8, 0, 2, 12, 16, 0]), (.fusedCPU, [5, 6, 2, 12, 16, 0]), (.fusedCPU, [8, 6, 2, .max, 16, 0]),
+    (.fusedCPU, [8, 6, -2, 12, 16, 0]), (.fusedCPU, [16, 16, 8, 256, 1024, 0]), (.fusedCPU, [16, 16, 2, 8, 8, 1]),
     (.fusedGPU, [64, 16, 16, 16, 0, 0, 0, 1, 0, 0]), (.fusedGPU, [64, 16, 16, 16, 0, 16, 0, 1, 1, 0]),
     (.fusedGPU, [64, 17, 16, 16, 0, 0, 0, 1, 1, 0]), (.fusedGPU, [64, 16, 0, 16, 0, 0, 0, 1, 1, 0]),
     (.fusedGPU, [64, 16, 16, 16, 1, 20, 0, 1, 1, 0]), (.fusedGPU, [64, 16, 16, 16, 1, 16, 5, 1, 1, 0]),

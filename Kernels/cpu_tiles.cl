@@ -1,0 +1,96 @@
+// What the fused kernels of CPU-class devices share: a work-item, alone in its work-group, owns a tile of queries of one head,
+// blocks of ROWS of them, and walks the tiles of keys that they see, a panel of PANEL keys at a time.
+
+#ifndef ROWS
+#define ROWS 6
+#endif
+#ifndef COLUMNS
+#define COLUMNS 2
+#endif
+#ifndef ROW_BLOCKS
+#define ROW_BLOCKS 8
+#endif
+#ifndef KEY_PANELS
+#define KEY_PANELS 8
+#endif
+
+#define VECTOR SCORE_WIDTH
+#define PANEL (COLUMNS * VECTOR)
+#define TILE_ROWS (ROWS * ROW_BLOCKS)
+#define TILE_KEYS (PANEL * KEY_PANELS)
+
+typedef WIDE(float) vector_t;
+
+// A work-item is a whole work-group, and its vectors are explicit: no compiler need look for parallelism.
+#define ALONE __attribute__((reqd_work_group_size(1, 1, 1))) __attribute__((vec_type_hint(vector_t)))
+
+static int padded(int length, int multiple) { return (length + multiple - 1) / multiple * multiple; }
+
+// A key/value head: where its rows begin, in elements, and where its panels do, in floats.
+typedef struct {
+  long key, value;
+  long packed_key, packed_value;
+  long tiles;  // its first tile of keys, among all packed ones
+  int key_length;
+  int padding;
+} KeyValueHead;
+
+// One number of a vector's: its halves, their halves, and so on.
+#define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
+#define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
+#define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)
+#define REDUCE PASTE(REDUCE_, VECTOR)
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define SUM(a, b) ((a) + (b))
+
+static float largest_of(vector_t v) { return REDUCE(v, LARGER); }
+static float sum_of(vector_t v) { return REDUCE(v, SUM); }
+
+// MARK: What is visible
+
+// A range of keys of the tile, multiples of PANEL.
+typedef struct {
+  int begin, end;
+} Span;
+
+// The panels of keys first … first + TILE_KEYS − 1 that some row of the block sees by position.
+static Span span_of_block(const Head head, int i0, int last, int first) {
+  const int begin = max(first_visible(head, i0) - first, 0) / PANEL * PANEL;
+  const int end = min(padded(max(end_visible(head, last) - first, 0), PANEL), TILE_KEYS);
+  const Span span = {begin, end};
+  return span;
+}
+
+// What every row of a block sees of a span and only the scale modifies. Without mask and blocks that is the middle of it,
+// between the edges that causal masks and windows have there; with them all or nothing.
+static Span plain_span(const Modifiers m, const Head head, int i0, int last, int first, Span span, int visibility) {
+  Span plain = {span.begin, span.begin};
+  if (m.softcap != 0.0f || head.slope != 0.0f || !(m.scale > 0.0f)) return plain;
+  if (visibility == TILE_OPEN) plain.end = span.end;
+  if (visibility != TILE_MIXED || m.mask_kind != MASK_NONE || m.query_block != 0) return plain;
+  const int begin = max(padded(first_visible(head, last) - first, PANEL), span.begin);
+  const int end = min((end_visible(head, i0) - first) / PANEL * PANEL, span.end);
+  if (begin < end) {
+    plain.begin = begin;
+    plain.end = end;
+  }
+  return plain;
+}
+
+// Products to scores, in place, and the largest so far, of what is not plain of one row.
+static void modify_row(__local vector_t *s, __local vector_t *largest_so_far, __local int *seen_so_far, const Modifiers m,
+                       const Head head, int i, int j0, Span span) {
+  vector_t largest = *largest_so_far;
+  WIDE(int) seen = 0;
+  for (int v = span.begin / VECTOR; v < span.end / VECTOR; v++) {
+    WIDE(int) visible;
+    s[v] = modified_scores(m, head, i, j0 + v * VECTOR, s[v], &visible);
+    seen |= visible;
+    largest = LARGER(s[v], largest);
+  }
+  *seen_so_far |= any(seen);
+  *largest_so_far = largest;
+}
+
+// Tiles 0, T−1, 1, T−2, …: of a causal head any run of neighbours is about the same work, however a driver deals them out.
+static int balanced(int tile, int tiles) { return tile % 2 == 0 ? tile / 2 : tiles - 1 - tile / 2; }
