@@ -348,8 +348,8 @@ typedef struct {
 
 // Sums += left · right, DEPTH deep, the smallest products first: those of parts whose numbers, from 0, add up to `last_part` at
 // most.
-static void multiply_parts(const Tile *t, Registers *registers, LeftSide left, int left_parts, __global const uint *right,
-                           int last_part, Weighing *meanwhile) {
+static __attribute__((always_inline)) void multiply_parts(const Tile *t, Registers *registers, LeftSide left, int left_parts,
+                                                          __global const uint *right, int last_part, Weighing *meanwhile) {
   (void)registers;
   LOAD_LOCAL_TILE(registers, 2, left.first, left.stride);
   if (left_parts > 1) LOAD_LOCAL_TILE(registers, 3, left.second, left.stride);

@@ -11,8 +11,8 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable {
   case avx2
   /// Sixteen lanes: AVX-512 F, BW, DQ and VL, on x86-64.
   case avx512
-  /// The same with AMX's tiles for products of bfloat16 and of float16, on x86-64 where the system lets a process use them.
-  /// Sums stay float32; float16 numbers are taken as two bfloat16 numbers each, exactly, and weights within 2⁻¹⁷.
+  /// The same with attention's products by AMX's tiles, on x86-64 where the system lets a process use them. Their numbers are
+  /// bfloat16, their sums float32: a float16 number is two of them, a float32 number three, and a weight two or three.
   case amx
 
   /// Those that this processor has, the best first.

@@ -1,4 +1,4 @@
-/// A key/value head of a block as the packing kernel sees it: the mirror of `KeyValueHead` in Kernels/fused_cpu.cl.
+/// A key/value head of a block as the packing kernel sees it: the mirror of `KeyValueHead` in Kernels/cpu_tiles.cl.
 struct KeyValueHeadRecord: BitwiseCopyable {
   var key: Int64 = 0
   var value: Int64 = 0

@@ -6,8 +6,8 @@ struct TileSearchTests {
   static let start = tiles(rowBlocks: 4, keyPanels: 4)
 
   static func tiles(rowBlocks: Int, keyPanels: Int) -> KernelTiles {
-    guard let tiles = KernelTiles(.fusedCPU, sizes: [8, 6, 2, rowBlocks, keyPanels], vendor: .other) else {
-      return start
+    guard let tiles = KernelTiles(.fusedCPU, sizes: [8, 6, 2, rowBlocks, keyPanels, 0], vendor: .other) else {
+      preconditionFailure("the family has other sizes")
     }
     return tiles
   }
