@@ -22,7 +22,9 @@
 //   keys   [panel of PANEL keys][32 columns][part][2][16 pairs of columns][16 keys]
 //   values [panel of PANEL columns][32 keys][part][2][16 pairs of keys][16 columns]
 //
-// Built with -DSCORE_WIDTH=16 -DROWS=16 -DCOLUMNS=2.
+// Built with -DSCORE_WIDTH=16.
+// Built with -DROWS=16.
+// Built with -DCOLUMNS=2.
 
 #if STORAGE == 0
 #define PARTS 3
@@ -90,23 +92,46 @@ static uint16 magnitude_of(float16 x) { return as_uint16(x) & 0x7fffffffu; }
 
 // MARK: Packing
 
+// A block of 16 × 16 words turned over: where a word is, its row's number and its column's, written one after the other in binary,
+// is rotated by one place in each of four steps.
+static void transpose(uint16 v[16]) {
+#pragma unroll
+  for (int step = 0; step < 4; step++) {
+    uint16 to[16];
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      to[2 * n].even = v[n].lo;
+      to[2 * n].odd = v[n + 8].lo;
+      to[2 * n + 1].even = v[n].hi;
+      to[2 * n + 1].odd = v[n + 8].hi;
+    }
+#pragma unroll
+    for (int n = 0; n < 16; n++) v[n] = to[n];
+  }
+}
+
 static uint16 pack_key_tile(__global uint *panels, __global const storage_t *rows, int row_count, int width) {
   uint16 most = 0;
-  for (int row = 0; row < padded(row_count, PANEL); row++)
+  for (int row = 0; row < padded(row_count, PANEL); row += 16)
     for (int d = 0; d < width; d += DEPTH) {
-      float16 low = 0.0f, high = 0.0f;
-      if (row < row_count) {
-        low = load_sixteen(rows + (long)row * width + d, width - d);
-        high = load_sixteen(rows + (long)row * width + d + 16, width - d - 16);
+      uint16 pairs[PARTS][16];
+      for (int x = 0; x < 16; x++) {
+        float16 low = 0.0f, high = 0.0f;
+        if (row + x < row_count) {
+          low = load_sixteen(rows + (long)(row + x) * width + d, width - d);
+          high = load_sixteen(rows + (long)(row + x) * width + d + 16, width - d - 16);
+        }
+        most = max(most, max(magnitude_of(low), magnitude_of(high)));
+        for (int p = 0; p < PARTS; p++) {
+          const uint16 part = take_part(&low);
+          pairs[p][x] = pairs_of(part, take_part(&high));
+        }
       }
-      most = max(most, max(magnitude_of(low), magnitude_of(high)));
       __global uint *to = panels + ((long)(row / PANEL) * depth_of(width) + d) / DEPTH * (PARTS * 2 * TILE_WORDS) +
-                          row % PANEL / 16 * TILE_WORDS + row % 16;
+                          row % PANEL / 16 * TILE_WORDS;
       for (int p = 0; p < PARTS; p++, to += 2 * TILE_WORDS) {
-        uint pair[16];
-        const uint16 part = take_part(&low);
-        vstore16(pairs_of(part, take_part(&high)), 0, pair);
-        for (int n = 0; n < 16; n++) to[n * 16] = pair[n];
+        transpose(pairs[p]);
+        for (int n = 0; n < 16; n++) vstore16(pairs[p][n], n, to);
       }
     }
   return most;
