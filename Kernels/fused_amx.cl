@@ -67,7 +67,7 @@ static float16 load_sixteen(__global const storage_t *from, int count) {
 
 // The nearest bfloat16 numbers, as the upper halves of words, taken from a vector.
 static uint16 take_part(float16 *x) {
-  const uint16 bits = as_uint16(*x), part = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
+  const uint16 part = (as_uint16(*x) + 0x8000u) & 0xffff0000u;
   *x -= as_float16(part);
   return part;
 }
@@ -435,26 +435,31 @@ static void multiply_queries(const Tile *t, Registers *registers, int block, __g
 // under them.
 static void find_maxima(const Tile *t, const Modifiers m, const Head head, int block, int j0) {
   const Span plain = t->plain[block], sides[2] = {{t->spans[block].begin, plain.begin}, {plain.end, t->spans[block].end}};
-  for (int row = block * ROWS; row < block * ROWS + ROWS; row++) {
+  float found[ROWS];
+  for (int r = 0; r < ROWS; r++) {
+    const int row = block * ROWS + r;
     __local float16 *scores = (__local float16 *)scores_of(t, row);
-    if (!is_empty(plain)) t->seen[row] = 1;
     for (int side = 0; side < 2; side++)
       if (!is_empty(sides[side]))
         modify_row(scores, t->largest + row, t->seen + row, m, head, t->i0 + min(row, t->rows - 1), j0, sides[side]);
     float16 largest = t->largest[row];
     if (!is_empty(plain)) {
+      t->seen[row] = 1;
       float16 product = -INFINITY;
       for (int v = plain.begin / 16; v < plain.end / 16; v++) product = LARGER(scores[v], product);
       product *= m.scale;
       largest = LARGER(product, largest);
     }
     t->largest[row] = -INFINITY;
-    const float before = t->maximum[row], found = largest_of(largest), after = LARGER(found, before);
-    t->maximum[row] = after;
-    const float rescale = before == after ? 1.0f : rescaling(before, after);
-    t->rescale[row] = rescale;
-    t->sum[row] *= rescale;
+    found[r] = largest_of(largest);
   }
+  // A block is 16 rows, and so its maxima are a vector.
+  const float16 before = vload16(block, t->maximum), of_tile = vload16(0, found), after = LARGER(of_tile, before);
+  const float16 shift = isinf(after) ? (float16)0.0f : after;
+  const float16 rescale = before == after ? (float16)1.0f : exponential(before - shift);
+  vstore16(after, block, t->maximum);
+  vstore16(rescale, block, t->rescale);
+  vstore16(vload16(block, t->sum) * rescale, block, t->sum);
 }
 
 static void rescale_block(const Tile *t, int block, int columns) {
