@@ -84,11 +84,18 @@ static bool numbers_fit(uint16 magnitude, bool may_be_infinite) {
   return (PARTS == 1 && may_be_infinite) || largest < 0x7f800000u;
 #else
   (void)may_be_infinite;
-  return largest == 0 || (largest >= 0x21800000u && largest < 0x5d800000u);  // 2⁻⁶⁰ … 2⁶⁰
+  return largest == 0 || (largest >= 0x0d800000u && largest < 0x5d800000u);  // 2⁻¹⁰⁰ … 2⁶⁰
 #endif
 }
 
 static uint16 magnitude_of(float16 x) { return as_uint16(x) & 0x7fffffffu; }
+
+// The same of a row of queries or keys: rows, because a product with one of them tells nothing of another.
+static bool row_fits(__global const storage_t *row, int width) {
+  uint16 most = 0;
+  for (int d = 0; d < width; d += 16) most = max(most, magnitude_of(load_sixteen(row + d, width - d)));
+  return numbers_fit(most, true);
+}
 
 // MARK: Packing
 
@@ -110,8 +117,9 @@ static void transpose(uint16 v[16]) {
   }
 }
 
-static uint16 pack_key_tile(__global uint *panels, __global const storage_t *rows, int row_count, int width) {
-  uint16 most = 0;
+// Returns whether all keys fit.
+static bool pack_key_tile(__global uint *panels, __global const storage_t *rows, int row_count, int width) {
+  bool fit = true;
   for (int row = 0; row < padded(row_count, PANEL); row += 16)
     for (int d = 0; d < width; d += DEPTH) {
       uint16 pairs[PARTS][16];
@@ -121,7 +129,6 @@ static uint16 pack_key_tile(__global uint *panels, __global const storage_t *row
           low = load_sixteen(rows + (long)(row + x) * width + d, width - d);
           high = load_sixteen(rows + (long)(row + x) * width + d + 16, width - d - 16);
         }
-        most = max(most, max(magnitude_of(low), magnitude_of(high)));
         for (int p = 0; p < PARTS; p++) {
           const uint16 part = take_part(&low);
           pairs[p][x] = pairs_of(part, take_part(&high));
@@ -134,7 +141,8 @@ static uint16 pack_key_tile(__global uint *panels, __global const storage_t *row
         for (int n = 0; n < 16; n++) vstore16(pairs[p][n], n, to);
       }
     }
-  return most;
+  for (int row = 0; row < row_count; row++) fit = fit && row_fits(rows + (long)row * width, width);
+  return fit;
 }
 
 // `panel_stride`: words from a panel of columns to the next.
@@ -171,11 +179,11 @@ __kernel ALONE void pack_keys_values(
   if (first >= head.key_length) return;
   const int rows = min(TILE_KEYS, head.key_length - first);
   const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * 16 * PARTS;
-  const uint16 keys = pack_key_tile(packed_key + head.packed_key + (long)first * depth_of(head_dimension) / 2 * PARTS,
-                                    key + head.key + (long)first * head_dimension, rows, head_dimension);
+  const bool keys_fit = pack_key_tile(packed_key + head.packed_key + (long)first * depth_of(head_dimension) / 2 * PARTS,
+                                      key + head.key + (long)first * head_dimension, rows, head_dimension);
   const uint16 values = pack_value_tile(packed_value + head.packed_value + (long)first * 16 * PARTS, panel_stride,
                                         value + head.value + (long)first * value_dimension, rows, value_dimension);
-  fit[head.tiles + tile] = (numbers_fit(keys, true) ? FIT_KEYS : 0) | (numbers_fit(values, false) ? FIT_VALUES : 0);
+  fit[head.tiles + tile] = (keys_fit ? FIT_KEYS : 0) | (numbers_fit(values, false) ? FIT_VALUES : 0);
 }
 
 // MARK: The tile
@@ -205,7 +213,7 @@ static __local float *scores_of(const Tile *t, int row) { return t->weight + row
 // Rows of zeros fill the last block.
 static void load_queries(Tile *t, __global const storage_t *query, int head_dimension) {
   const int words = depth_of(head_dimension) / 2;
-  uint16 most = 0;
+  t->fits = true;
   for (int row = 0; row < t->blocks * ROWS; row++)
     for (int d = 0; d < head_dimension; d += DEPTH) {
       float16 low = 0.0f, high = 0.0f;
@@ -213,13 +221,12 @@ static void load_queries(Tile *t, __global const storage_t *query, int head_dime
         low = load_sixteen(query + (long)row * head_dimension + d, head_dimension - d);
         high = load_sixteen(query + (long)row * head_dimension + d + 16, head_dimension - d - 16);
       }
-      most = max(most, max(magnitude_of(low), magnitude_of(high)));
       for (int p = 0; p < PARTS; p++) {
         const uint16 part = take_part(&low);
         vstore16(pairs_of(part, take_part(&high)), 0, t->query + (row * PARTS + p) * words + d / 2);
       }
     }
-  t->fits = numbers_fit(most, true);
+  for (int row = 0; row < t->rows; row++) t->fits = t->fits && row_fits(query + (long)row * head_dimension, head_dimension);
 }
 
 // MARK: Weights
@@ -260,10 +267,14 @@ typedef struct {
 // Only plain scores have still to be scaled.
 static void weigh_unit(const Tile *t, Weighing *w) {
   const float log2_e = 1.44269504f;
-  const float maximum = t->maximum[w->row], shift = shift_of(maximum) * log2_e;
-  const float scale = w->key >= w->plain.begin && w->key < w->plain.end ? w->scale * log2_e : log2_e;
+  const float maximum = t->maximum[w->row], shift = shift_of(maximum);
+  const float scale = w->key >= w->plain.begin && w->key < w->plain.end ? w->scale : 1.0f;
   __local float16 *scores = (__local float16 *)(scores_of(t, w->row) + w->key);
-  float16 low = fma(scores[0], (float16)scale, (float16)-shift), high = fma(scores[1], (float16)scale, (float16)-shift);
+  // (Scaled by itself, so that it does not show in the last bits what a row has beside it; and first the difference, which loses
+  // nothing of scores that are large.)
+  float16 low = scores[0] * scale, high = scores[1] * scale;
+  low = (low - shift) * log2_e;
+  high = (high - shift) * log2_e;
   if (isinf(maximum)) {  // Then scores may be larger.
     low = low > 128.0f ? (float16)128.0f : low;
     high = high > 128.0f ? (float16)128.0f : high;
@@ -400,17 +411,25 @@ static int places(int left_parts, int last_part) {
 
 // MARK: Scores
 
-// Q·Kᵀ of one block of rows and one panel of keys where tiles cannot take them, from the rows themselves. Rare, so small rather
-// than fast.
-static void score_rows(const Tile *t, int block, int j, int key_count, __global const storage_t *query,
-                       __global const storage_t *key, int head_dimension) {
-  for (int row = block * ROWS; row < block * ROWS + ROWS; row++)
-    for (int x = j; x < j + PANEL; x++) {
+// The products of queries and keys that tiles cannot take, from the rows themselves. Rare, so small rather than fast.
+static void multiply_misfits(const Tile *t, int block, int key_count, __global const storage_t *query,
+                             __global const storage_t *key, int head_dimension) {
+  bool query_fits[ROWS];
+  for (int r = 0; r < ROWS; r++) {
+    const int row = block * ROWS + r;
+    query_fits[r] = row >= t->rows || row_fits(query + (long)row * head_dimension, head_dimension);
+  }
+  for (int j = t->spans[block].begin; j < min(t->spans[block].end, key_count); j++) {
+    const bool key_fits = row_fits(key + (long)j * head_dimension, head_dimension);
+    for (int r = 0; r < ROWS; r++) {
+      const int row = block * ROWS + r;
+      if (row >= t->rows || (key_fits && query_fits[r])) continue;
       float sum = 0.0f;
-      for (int d = 0; row < t->rows && x < key_count && d < head_dimension; d++)
-        sum = fma(load_element(query, (long)row * head_dimension + d), load_element(key, (long)x * head_dimension + d), sum);
-      scores_of(t, row)[x] = sum;
+      for (int d = 0; d < head_dimension; d++)
+        sum = fma(load_element(query, (long)row * head_dimension + d), load_element(key, (long)j * head_dimension + d), sum);
+      scores_of(t, row)[j] = sum;
     }
+  }
 }
 
 // Products of one block of rows and the keys that it sees.
@@ -492,21 +511,32 @@ static void multiply_weights(const Tile *t, Registers *registers, int block, __g
   }
 }
 
-// Softmax and P·V of one block where tiles cannot take the values: 0 · V is not 0 where V is not finite, and visibility decides.
-// Rare, so small rather than fast.
-static void weigh_visible(const Tile *t, const Modifiers m, const Head head, int block, int j0,
-                          __global const storage_t *value, int value_dimension) {
-  const Span span = t->spans[block], plain = t->plain[block];
-  for (int row = block * ROWS; row < min(block * ROWS + ROWS, t->rows); row++)
-    for (int j = span.begin; j < span.end; j++) {
-      const float s = scores_of(t, row)[j] * (j >= plain.begin && j < plain.end ? m.scale : 1.0f);
-      const float p = exp(s - shift_of(t->maximum[row]));
-      t->sum[row] += p;
+// What a weight's parts add up to.
+static float weight_of(const Tile *t, int row, int j) {
+  const int panel = j / PANEL, pair = j % 16;
+  __local const uint *weights = (__local const uint *)scores_of(t, row) + panel * PANEL + pair;
+  const int shift = j % PANEL < 16 ? 16 : 0;
+  float sum = 0.0f;
+#if WEIGHT_PARTS == 3
+  sum = as_float(((__local const uint *)t->rest)[row * REST_STRIDE + panel * 16 + pair] << shift & 0xffff0000u);
+#endif
+  sum += as_float(weights[16] << shift & 0xffff0000u);
+  return sum + as_float(weights[0] << shift & 0xffff0000u);
+}
+
+// The same where tiles cannot take the values: 0 · V is not 0 where V is not finite, and visibility decides. Rare, so small rather
+// than fast.
+static void multiply_visible(const Tile *t, const Modifiers m, const Head head, int block, int j0,
+                             __global const storage_t *value, int value_dimension) {
+  for (int row = block * ROWS; row < min(block * ROWS + ROWS, t->rows); row++) {
+    __local float *output = t->output + row * columns_of(value_dimension);
+    for (int j = t->spans[block].begin; j < t->spans[block].end; j++) {
       if (!is_visible(m, head, t->i0 + row, j0 + j)) continue;
-      __local float *output = t->output + row * columns_of(value_dimension);
+      const float weight = weight_of(t, row, j);
       for (int n = 0; n < value_dimension; n++)
-        output[n] = fma(p, load_element(value, (long)j * value_dimension + n), output[n]);
+        output[n] = fma(weight, load_element(value, (long)j * value_dimension + n), output[n]);
     }
+  }
 }
 
 // The block from `block` on that sees some of the keys; the number of blocks where there is none.
@@ -536,7 +566,7 @@ typedef struct {
 static void attend_keys(const Tile *t, Registers *registers, const Modifiers m, const Head head, int j0, const Keys keys,
                         __global const storage_t *query, int head_dimension, int value_dimension) {
   const int columns = columns_of(value_dimension);
-  const bool score_by_tiles = t->fits && (keys.fit & FIT_KEYS), weigh_by_tiles = keys.fit & FIT_VALUES;
+  const bool rows_fit = t->fits && (keys.fit & FIT_KEYS), weigh_by_tiles = keys.fit & FIT_VALUES;
   const int query_places = places(PARTS, 2) * depth_of(head_dimension) / DEPTH;
   const int weight_places = places(WEIGHT_PARTS, WEIGHT_PARTS - 1) * columns / PANEL;
   int last = t->blocks, block = t->blocks, next = seeing_block(t, 0);
@@ -545,27 +575,22 @@ static void attend_keys(const Tile *t, Registers *registers, const Modifiers m, 
     if (block < t->blocks) {
       find_maxima(t, m, head, block, j0);
       rescale_block(t, block, columns);
-      if (weigh_by_tiles) {
-        weighing.row = block * ROWS;
-        weighing.end_row = block * ROWS + ROWS;
-        weighing.key = t->spans[block].begin;
-        weighing.span = t->spans[block];
-        weighing.plain = t->plain[block];
-        const int all_places = panels_of(t, next) * query_places + panels_of(t, last) * weight_places;
-        if (all_places > 0) weighing.rate = (32 * ROWS * panels_of(t, block) + all_places - 1) / all_places;
-      } else {
-        weigh_visible(t, m, head, block, j0, keys.value, value_dimension);
-      }
+      weighing.row = block * ROWS;
+      weighing.end_row = block * ROWS + ROWS;
+      weighing.key = t->spans[block].begin;
+      weighing.span = t->spans[block];
+      weighing.plain = t->plain[block];
+      const int all_places = panels_of(t, next) * query_places + panels_of(t, last) * weight_places;
+      if (all_places > 0) weighing.rate = (32 * ROWS * panels_of(t, block) + all_places - 1) / all_places;
     }
     if (next < t->blocks) {
-      if (score_by_tiles) multiply_queries(t, registers, next, keys.keys, head_dimension, &weighing);
-      else
-        for (int j = t->spans[next].begin; j < t->spans[next].end; j += PANEL)
-          score_rows(t, next, j, keys.count, query, keys.key, head_dimension);
+      multiply_queries(t, registers, next, keys.keys, head_dimension, &weighing);
+      if (!rows_fit) multiply_misfits(t, next, keys.count, query, keys.key, head_dimension);
     }
     if (last < t->blocks && weigh_by_tiles)
       multiply_weights(t, registers, last, keys.values, keys.panel_stride, columns, &weighing);
     while (weighing.row < weighing.end_row) weigh_unit(t, &weighing);
+    if (block < t->blocks && !weigh_by_tiles) multiply_visible(t, m, head, block, j0, keys.value, value_dimension);
     last = block;
     block = next;
     next = next < t->blocks ? seeing_block(t, next + 1) : t->blocks;
