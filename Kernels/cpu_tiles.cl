@@ -35,14 +35,6 @@ typedef struct {
   int padding;
 } KeyValueHead;
 
-// One number of a vector's: its halves, their halves, and so on.
-#define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
-#define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
-#define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)
-#define REDUCE PASTE(REDUCE_, VECTOR)
-#define LARGER(a, b) ((a) > (b) ? (a) : (b))
-#define SUM(a, b) ((a) + (b))
-
 static float largest_of(vector_t v) { return REDUCE(v, LARGER); }
 static float sum_of(vector_t v) { return REDUCE(v, SUM); }
 

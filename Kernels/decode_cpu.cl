@@ -236,13 +236,6 @@ typedef struct {
   __local int *visibility;  // of the tile
 } Rows;
 
-#define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
-#define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
-#define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)
-#define REDUCE PASTE(REDUCE_, VECTOR)
-#define LARGER(a, b) ((a) > (b) ? (a) : (b))
-#define SUM(a, b) ((a) + (b))
-
 // One step of the online softmax of one row: products become weights, and the output so far is rescaled.
 static void soften(Rows t, const Modifiers m, const Head head, int r, int i, int j0, int keys, bool plain) {
   __local vector_t *s = (__local vector_t *)(t.weight + r * TILE_KEYS);

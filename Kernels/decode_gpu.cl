@@ -55,7 +55,6 @@
 #define KEYS_AT_ONCE (ITEMS / PRODUCT_LANES)
 
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
-#define LARGER(a, b) ((a) > (b) ? (a) : (b))
 #define PARTS(n, size) (((n) + (size) - 1) / (size))
 
 #define HEAD_WORDS ((int)(sizeof(Head) / sizeof(int)))

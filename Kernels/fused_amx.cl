@@ -1,190 +1,10 @@
-// Fused attention on a CPU with AMX: fused_cpu.cl with both products by AMX, whose registers are tiles of 16 rows of 64 bytes
-// and whose numbers are bfloat16. Sources/CAttention/template/brain_products.inc is the same in C, and says at length what is
-// short here.
-//
-//                                        16 keys
-//                                   ┌───────────────┐
-//                  pairs of columns │ k(n), k(n+16) │ 16 pairs, 32 bits each
-//                                   └───────────────┘
-//              ┌──────────────────┐ ┌───────────────┐
-//      16 rows │ 32 numbers       │ │ float32 sums  │
-//              └──────────────────┘ └───────────────┘
-//
-// A longer number is the sum of PARTS: h, the nearest bfloat16 to it, m, the nearest to what that leaves, and l of the rest:
-//
-//                Q·Kᵀ                              P·V                      left out, of a product
-//   bfloat16     hh                                hh + mh                  2⁻¹⁶
-//   float16      hh + hm + mh + mm                 hh + hm + mh             2⁻¹⁶
-//   float32      hh + hm + mh + hl + mm + lh       the same                 2⁻²⁴
-//
-// What two vectors of 16 hold are the pairs of their lanes: columns n and n + 16 of 32, or keys. Tiles are packed without gaps:
-//
-//   keys   [panel of PANEL keys][32 columns][part][2][16 pairs of columns][16 keys]
-//   values [panel of PANEL columns][32 keys][part][2][16 pairs of keys][16 columns]
-//
-// Built with -DSCORE_WIDTH=16.
-// Built with -DROWS=16.
-// Built with -DCOLUMNS=2.
+// Fused attention on a CPU with AMX: fused_cpu.cl with both products by AMX, of numbers in parts (brain_parts.cl).
+// Sources/CAttention/template/brain_products.inc is the same in C, and says at length what is short here.
 
-#if STORAGE == 0
-#define PARTS 3
-#define WEIGHT_PARTS 3
-#elif STORAGE == 1
-#define PARTS 2
-#define WEIGHT_PARTS 2
-#else
-#define PARTS 1
-#define WEIGHT_PARTS 2
-#endif
-
-// Numbers of a row of a left side; words of a tile, two numbers each; and those apart of rows of scores and of the third parts of
-// weights. (Rows that are a power of two apart would share the places of few lines in a cache.)
-#define DEPTH 32
-#define TILE_WORDS 256
+// Words apart of rows of scores and of the third parts of weights. (Rows that are a power of two apart would share the places of few
+// lines in a cache.)
 #define SCORE_STRIDE (TILE_KEYS + 16)
 #define REST_STRIDE (WEIGHT_PARTS == 3 ? TILE_KEYS / 2 + 16 : 0)
-
-static int depth_of(int head_dimension) { return padded(head_dimension, DEPTH); }
-static int columns_of(int value_dimension) { return padded(value_dimension, PANEL); }
-
-// MARK: Parts
-
-// The first `count` of 16 neighbours, zeros for the others.
-static float16 load_sixteen(__global const storage_t *from, int count) {
-  if (count >= 16) {
-#if STORAGE == 0
-    return vload16(0, from);
-#elif STORAGE == 1
-    return vload_half16(0, (__global const half *)from);
-#else
-    return as_float16(convert_uint16(vload16(0, from)) << 16);
-#endif
-  }
-  float sixteen[16];
-  for (int n = 0; n < 16; n++) sixteen[n] = n < count ? load_element(from, n) : 0.0f;
-  return vload16(0, sixteen);
-}
-
-// The nearest bfloat16 numbers, as the upper halves of words, taken from a vector.
-static uint16 take_part(float16 *x) {
-  const uint16 part = (as_uint16(*x) + 0x8000u) & 0xffff0000u;
-  *x -= as_float16(part);
-  return part;
-}
-
-static uint16 pairs_of(uint16 low, uint16 high) { return low >> 16 | high; }
-
-// Whether numbers are what their parts are, if the largest magnitude is that: those that are not finite are not, but as one part,
-// and the last of three must not vanish, unless beside numbers so much larger that it does not count.
-static bool numbers_fit(uint16 magnitude, bool may_be_infinite) {
-  uint largest = 0, each[16];
-  vstore16(magnitude, 0, each);
-  for (int n = 0; n < 16; n++) largest = max(largest, each[n]);
-#if PARTS < 3
-  return (PARTS == 1 && may_be_infinite) || largest < 0x7f800000u;
-#else
-  (void)may_be_infinite;
-  return largest == 0 || (largest >= 0x0d800000u && largest < 0x5d800000u);  // 2⁻¹⁰⁰ … 2⁶⁰
-#endif
-}
-
-static uint16 magnitude_of(float16 x) { return as_uint16(x) & 0x7fffffffu; }
-
-// The same of a row of queries or keys: rows, because a product with one of them tells nothing of another.
-static bool row_fits(__global const storage_t *row, int width) {
-  uint16 most = 0;
-  for (int d = 0; d < width; d += 16) most = max(most, magnitude_of(load_sixteen(row + d, width - d)));
-  return numbers_fit(most, true);
-}
-
-// MARK: Packing
-
-// A block of 16 × 16 words turned over: where a word is, its row's number and its column's, written one after the other in binary,
-// is rotated by one place in each of four steps.
-static void transpose(uint16 v[16]) {
-#pragma unroll
-  for (int step = 0; step < 4; step++) {
-    uint16 to[16];
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-      to[2 * n].even = v[n].lo;
-      to[2 * n].odd = v[n + 8].lo;
-      to[2 * n + 1].even = v[n].hi;
-      to[2 * n + 1].odd = v[n + 8].hi;
-    }
-#pragma unroll
-    for (int n = 0; n < 16; n++) v[n] = to[n];
-  }
-}
-
-// Returns whether all keys fit.
-static bool pack_key_tile(__global uint *panels, __global const storage_t *rows, int row_count, int width) {
-  bool fit = true;
-  for (int row = 0; row < padded(row_count, PANEL); row += 16)
-    for (int d = 0; d < width; d += DEPTH) {
-      uint16 pairs[PARTS][16];
-      for (int x = 0; x < 16; x++) {
-        float16 low = 0.0f, high = 0.0f;
-        if (row + x < row_count) {
-          low = load_sixteen(rows + (long)(row + x) * width + d, width - d);
-          high = load_sixteen(rows + (long)(row + x) * width + d + 16, width - d - 16);
-        }
-        for (int p = 0; p < PARTS; p++) {
-          const uint16 part = take_part(&low);
-          pairs[p][x] = pairs_of(part, take_part(&high));
-        }
-      }
-      __global uint *to = panels + ((long)(row / PANEL) * depth_of(width) + d) / DEPTH * (PARTS * 2 * TILE_WORDS) +
-                          row % PANEL / 16 * TILE_WORDS;
-      for (int p = 0; p < PARTS; p++, to += 2 * TILE_WORDS) {
-        transpose(pairs[p]);
-        for (int n = 0; n < 16; n++) vstore16(pairs[p][n], n, to);
-      }
-    }
-  for (int row = 0; row < row_count; row++) fit = fit && row_fits(rows + (long)row * width, width);
-  return fit;
-}
-
-// `panel_stride`: words from a panel of columns to the next.
-static uint16 pack_value_tile(__global uint *panels, long panel_stride, __global const storage_t *rows, int row_count,
-                              int width) {
-  uint16 most = 0;
-  for (int j = 0; j < padded(row_count, DEPTH); j += j % 16 == 15 ? 17 : 1)
-    for (int n = 0; n < columns_of(width); n += 16) {
-      float16 low = 0.0f, high = 0.0f;
-      if (j < row_count) low = load_sixteen(rows + (long)j * width + n, width - n);
-      if (j + 16 < row_count) high = load_sixteen(rows + (long)(j + 16) * width + n, width - n);
-      most = max(most, max(magnitude_of(low), magnitude_of(high)));
-      __global uint *to = panels + n / PANEL * panel_stride + j / DEPTH * (PARTS * 2 * TILE_WORDS) +
-                          n % PANEL / 16 * TILE_WORDS + j % 16 * 16;
-      for (int p = 0; p < PARTS; p++, to += 2 * TILE_WORDS) {
-        const uint16 part = take_part(&low);
-        vstore16(pairs_of(part, take_part(&high)), 0, to);
-      }
-    }
-  return most;
-}
-
-// What tiles can take of a tile of keys.
-enum { FIT_KEYS = 1, FIT_VALUES = 2 };
-
-__kernel ALONE void pack_keys_values(
-    __global const KeyValueHead *heads, __global const storage_t *key, __global const storage_t *value,
-    __global uint *packed_key, __global uint *packed_value, __global uchar *fit,
-    int head_dimension, int value_dimension, int key_tiles) {
-  const int group = get_group_id(0);
-  const KeyValueHead head = heads[group / key_tiles];
-  const int tile = group % key_tiles;
-  const int first = tile * TILE_KEYS;
-  if (first >= head.key_length) return;
-  const int rows = min(TILE_KEYS, head.key_length - first);
-  const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * 16 * PARTS;
-  const bool keys_fit = pack_key_tile(packed_key + head.packed_key + (long)first * depth_of(head_dimension) / 2 * PARTS,
-                                      key + head.key + (long)first * head_dimension, rows, head_dimension);
-  const uint16 values = pack_value_tile(packed_value + head.packed_value + (long)first * 16 * PARTS, panel_stride,
-                                        value + head.value + (long)first * value_dimension, rows, value_dimension);
-  fit[head.tiles + tile] = (keys_fit ? FIT_KEYS : 0) | (numbers_fit(values, false) ? FIT_VALUES : 0);
-}
 
 // MARK: The tile
 
@@ -214,24 +34,27 @@ static __local float *scores_of(const Tile *t, int row) { return t->weight + row
 static void load_queries(Tile *t, __global const storage_t *query, int head_dimension) {
   const int words = depth_of(head_dimension) / 2;
   t->fits = true;
-  for (int row = 0; row < t->blocks * ROWS; row++)
+  for (int row = 0; row < t->blocks * ROWS; row++) {
+    uint16 most = 0;
     for (int d = 0; d < head_dimension; d += DEPTH) {
       float16 low = 0.0f, high = 0.0f;
       if (row < t->rows) {
         low = load_sixteen(query + (long)row * head_dimension + d, head_dimension - d);
         high = load_sixteen(query + (long)row * head_dimension + d + 16, head_dimension - d - 16);
       }
+      most = max(most, max(magnitude_of(low), magnitude_of(high)));
       for (int p = 0; p < PARTS; p++) {
         const uint16 part = take_part(&low);
         vstore16(pairs_of(part, take_part(&high)), 0, t->query + (row * PARTS + p) * words + d / 2);
       }
     }
-  for (int row = 0; row < t->rows; row++) t->fits = t->fits && row_fits(query + (long)row * head_dimension, head_dimension);
+    t->fits = t->fits && numbers_fit(most, true);
+  }
 }
 
 // MARK: Weights
 
-// 2^x of x at most 128, within 3e-6 of it for two parts, or within 2 units in the last place; 0 below −126.5, NaN of NaN. (While
+// 2^x of x at most 128, within 3e-6 of it for two parts, or within 1 unit in the last place; 0 up to −126.5, NaN of NaN. (While
 // tiles are at work one unit alone multiplies vectors: so there are few multiplications here, and sums where those would do.)
 static float16 power_of_two(float16 x) {
   x = -127.0f > x ? (float16)-127.0f : x;
@@ -243,11 +66,12 @@ static float16 power_of_two(float16 x) {
   p = fma(p, f, (float16)2.40240991e-1f);
   p = fma(p, f, (float16)6.93124175e-1f);
 #else
-  float16 p = 1.32647273e-3f;
-  p = fma(p, f, (float16)9.67151299e-3f);
-  p = fma(p, f, (float16)5.55073358e-2f);
-  p = fma(p, f, (float16)2.40222424e-1f);
-  p = fma(p, f, (float16)6.93147004e-1f);
+  float16 p = 1.53458124e-4f;
+  p = fma(p, f, (float16)1.33999309e-3f);
+  p = fma(p, f, (float16)9.61848907e-3f);
+  p = fma(p, f, (float16)5.55032864e-2f);
+  p = fma(p, f, (float16)2.40226462e-1f);
+  p = fma(p, f, (float16)6.93147182e-1f);
 #endif
   p = fma(p, f, (float16)1.0f);
   return p * as_float16(as_int16(rounded) << 23);
@@ -302,68 +126,7 @@ static void weigh_some(const Tile *t, Weighing *w) {
   for (w->credit += w->rate; w->credit >= 32 && w->row < w->end_row; w->credit -= 32) weigh_unit(t, w);
 }
 
-// MARK: Tiles of AMX: 0 and 1 are sums, 2 to 4 the parts of a left side, 5 and 6 a part of a right side
-
-#ifdef EMULATED
-typedef struct {
-  uint word[7][16][16];
-} Registers;
-
-static void load_tile(Registers *r, int tile, __global const uint *global_from, __local const uint *local_from, int stride) {
-  for (int row = 0; row < 16; row++)
-    for (int n = 0; n < 16; n++)
-      r->word[tile][row][n] = global_from ? global_from[row * stride + n] : local_from[row * stride + n];
-}
-static void store_tile(const Registers *r, int tile, __local float *to, int stride) {
-  for (int row = 0; row < 16; row++)
-    for (int n = 0; n < 16; n++) to[row * stride + n] = as_float(r->word[tile][row][n]);
-}
-static void multiply_tiles(Registers *r, int sum, int left, int right) {
-  for (int row = 0; row < 16; row++)
-    for (int n = 0; n < 16; n++) {
-      float s = as_float(r->word[sum][row][n]);
-      for (int k = 0; k < 16; k++) {
-        const uint a = r->word[left][row][k], b = r->word[right][k][n];
-        s += as_float(a << 16) * as_float(b << 16);
-        s += as_float(a & 0xffff0000u) * as_float(b & 0xffff0000u);
-      }
-      r->word[sum][row][n] = as_uint(s);
-    }
-}
-
-#define BEGIN_TILES(registers) (void)(registers)
-#define END_TILES() (void)0
-#define ZERO_TILE(registers, tile)                                        \
-  for (int n = 0; n < TILE_WORDS; n++) (registers)->word[tile][n / 16][n % 16] = 0
-#define LOAD_GLOBAL_TILE(registers, tile, from, stride) load_tile(registers, tile, from, 0, stride)
-#define LOAD_LOCAL_TILE(registers, tile, from, stride) load_tile(registers, tile, 0, (__local const uint *)(from), stride)
-#define STORE_TILE(registers, tile, to, stride) store_tile(registers, tile, to, stride)
-#define MULTIPLY_TILES(registers, sum, left, right) multiply_tiles(registers, sum, left, right)
-#else
-typedef struct {
-  uchar palette, start_row, reserved[14];
-  ushort bytes[16];
-  uchar rows[16];
-} Registers;
-
-#define BEGIN_TILES(registers)                                                          \
-  do {                                                                                  \
-    for (int n = 0; n < 64; n++) ((uchar *)(registers))[n] = 0;                         \
-    (registers)->palette = 1;                                                           \
-    for (int n = 0; n < 7; n++) (registers)->bytes[n] = 64, (registers)->rows[n] = 16;  \
-    __asm__ volatile("ldtilecfg (%0)" ::"r"((ulong)(registers)) : "memory");            \
-  } while (0)
-#define END_TILES() __asm__ volatile("tilerelease" ::: "memory")
-#define ZERO_TILE(registers, tile) __asm__ volatile("tilezero %%tmm" #tile ::: "memory")
-#define LOAD_TILE(tile, from, stride) \
-  __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"((ulong)(from)), "r"((ulong)(4 * (stride))) : "memory")
-#define LOAD_GLOBAL_TILE(registers, tile, from, stride) LOAD_TILE(tile, from, stride)
-#define LOAD_LOCAL_TILE(registers, tile, from, stride) LOAD_TILE(tile, from, stride)
-#define STORE_TILE(registers, tile, to, stride) \
-  __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"((ulong)(to)), "r"((ulong)(4 * (stride))) : "memory")
-#define MULTIPLY_TILES(registers, sum, left, right) \
-  __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum ::: "memory")
-#endif
+// MARK: Products
 
 #define MEANWHILE()                          \
   do {                                       \

@@ -38,6 +38,14 @@ SHARED WIDE(float) exponential(WIDE(float) x) {
 #endif
 }
 
+// One number of a vector's: its halves, their halves, and so on. (Of the vectors' width, `REDUCE`, in kernels that have a VECTOR.)
+#define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
+#define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
+#define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)
+#define REDUCE PASTE(REDUCE_, VECTOR)
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define SUM(a, b) ((a) + (b))
+
 // The factor by which what a row has gathered under the maximum `before` counts under `after`.
 SHARED float rescaling(float before, float after) { return exp(before - shift_of(after)); }
 

@@ -4,8 +4,14 @@
 #include <string.h>
 
 // One line a file here and one row below.
+static const unsigned char amx[] = {
+#embed "../../Kernels/amx.cl" if_empty('\n')
+};
 static const unsigned char append[] = {
 #embed "../../Kernels/append.cl" if_empty('\n')
+};
+static const unsigned char brain_parts[] = {
+#embed "../../Kernels/brain_parts.cl" if_empty('\n')
 };
 static const unsigned char common[] = {
 #embed "../../Kernels/common.cl" if_empty('\n')
@@ -104,11 +110,11 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(append), ROW(common), ROW(cpu_tiles), ROW(decode), ROW(decode_cpu), ROW(decode_gpu), ROW(fused_amx),
-    ROW(fused_cpu), ROW(fused_gpu), ROW(fused_mma), ROW(gather), ROW(insight), ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear),
-    ROW(mask_classes), ROW(matrix_units), ROW(matrix_units_amd),
-    ROW(matrix_units_nvidia), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak), ROW(product),
-    ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),
+    ROW(amx), ROW(append), ROW(brain_parts), ROW(common), ROW(cpu_tiles), ROW(decode), ROW(decode_cpu),
+    ROW(decode_gpu), ROW(fused_amx), ROW(fused_cpu), ROW(fused_gpu), ROW(fused_mma), ROW(gather), ROW(insight),
+    ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear), ROW(mask_classes), ROW(matrix_units),
+    ROW(matrix_units_amd), ROW(matrix_units_nvidia), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak),
+    ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

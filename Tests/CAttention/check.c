@@ -132,7 +132,7 @@ static void check(const attention_kernels *k, const char *set) {
   p.query = normals(G * Lq * (size_t)p.D);
   p.key = normals(Lk * (size_t)p.D);
   p.value = normals(Lk * (size_t)p.Dv);
-  // Numbers so small or large that their parts (brain_products.inc) would not be them.
+  // Numbers so small or large that their parts (brain_parts.inc) would not be them.
   const int exponents[] = {-125, -100, -70, -30, 30, 70, 100};
   const bool is_long = storage == ATTENTION_FLOAT32 && row_storage == ATTENTION_FLOAT32;
   const int key_exponent = is_long && !pick(0, 4) ? one_of(exponents, 7) : 0;

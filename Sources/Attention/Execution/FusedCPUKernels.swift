@@ -63,5 +63,7 @@ private enum VectorProgram {
 }
 
 private enum AMXProgram {
-  static let sources = ["common", "modifiers", "online_softmax", "cpu_tiles", "fused_amx", "mask_classes"]
+  static let sources = [
+    "common", "modifiers", "online_softmax", "cpu_tiles", "brain_parts", "amx", "fused_amx", "mask_classes",
+  ]
 }
