@@ -31,7 +31,7 @@ public final class Kernel {
   let handle: Handle<HandleKind.Kernel>
 
   /// The buffers set as arguments. OpenCL does not keep them alive before the kernel is enqueued.
-  var buffers: [Int: Buffer] = [:]
+  var buffers: [Buffer?]
 
   /// Finds a function of a program.
   ///
@@ -47,6 +47,7 @@ public final class Kernel {
       ) { room, place, length in clGetKernelInfo(raw, cl_kernel_info(CL_KERNEL_NUM_ARGS), room, place, length) }
       let facts = try KernelFacts(raw, name: name, device: device)
       argumentCount = Int(count)
+      buffers = Array(repeating: nil, count: argumentCount)
       workGroupSize = facts.workGroupSize
       preferredWorkGroupSizeMultiple = facts.preferredMultiple
       privateMemorySize = facts.privateMemory

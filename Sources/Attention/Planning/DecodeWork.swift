@@ -18,26 +18,42 @@ struct DecodeSequence: Sendable, Equatable {
 /// The pieces that the keys of some sequences are cut into: at fixed keys, so that a sequence's result does not depend on
 /// what is computed beside it, and where the keys do not follow one another.
 struct DecodeCuts: Sendable, Equatable {
-  /// Of each sequence; a sequence that sees nothing has one of no keys, which writes that.
-  fileprivate let pieces: [[KeySegment]]
-  /// For each piece, the first of the neighbouring sequences that have it too: a prefix that they share is read once.
-  fileprivate let leaders: [[Int]]
+  /// A piece, and the neighbouring sequences that have it: a prefix that they share is read once.
+  fileprivate struct Piece: Sendable, Equatable {
+    let keys: KeySegment
+    let sequences: Range<Int>
+    /// The partial result of the first of them, among those of all; nil where this is all that they see, and so needs no
+    /// merging.
+    let partial: Int?
+  }
+  /// A sequence that sees nothing has one of no keys, which writes that.
+  fileprivate private(set) var pieces: [Piece] = []
+  /// For each sequence, its partial results in order.
+  fileprivate private(set) var partials: [[Int]]
+  fileprivate private(set) var partialCount = 0
 
   /// - Parameter table: The blocks that the sequences' segments lie in, of `blockRows` rows.
   init(_ sequences: [DecodeSequence], table: [Int64], blockRows: Int, _ split: DecodeSplit) {
-    let pieces = sequences.map { Self.cut($0, blockRows, split) }
-    var leaders: [[Int]] = []
-    for b in pieces.indices {
-      leaders.append(
-        pieces[b].indices.map { index in
-          guard b > 0, pieces[b - 1].indices.contains(index),
-            Self.same(pieces[b - 1][index], pieces[b][index], table: table, blockRows: blockRows)
-          else { return b }
-          return leaders[b - 1][index]
-        })
+    let cuts = sequences.map { Self.cut($0, blockRows, split) }
+    partials = cuts.map { _ in [] }
+    for b in cuts.indices {
+      for (index, keys) in cuts[b].enumerated() {
+        func isShared(_ later: Int) -> Bool {
+          cuts[later].indices.contains(index)
+            && Self.same(cuts[later - 1][index], cuts[later][index], table: table, blockRows: blockRows)
+        }
+        // Those before have it already.
+        if b > 0, cuts[b - 1].indices.contains(index), isShared(b) { continue }
+        let end = cuts.indices[(b + 1)...].first { !isShared($0) } ?? cuts.count
+        let alone = cuts[b..<end].allSatisfy { $0.count == 1 }
+        pieces.append(Piece(keys: keys, sequences: b..<end, partial: alone ? nil : partialCount))
+        guard !alone else { continue }
+        for sequence in b..<end {
+          partials[sequence].append(partialCount)
+          partialCount += 1
+        }
+      }
     }
-    self.pieces = pieces
-    self.leaders = leaders
   }
 
   private static func cut(_ sequence: DecodeSequence, _ blockRows: Int, _ split: DecodeSplit) -> [KeySegment] {
@@ -63,11 +79,6 @@ struct DecodeCuts: Sendable, Equatable {
     let blocks = (left.place + left.keys.count + blockRows - 1) / blockRows
     return table[left.entry..<left.entry + blocks] == table[right.entry..<right.entry + blocks]
   }
-
-  /// The end of the neighbours that read a piece together with sequence `b`, their first.
-  fileprivate func end(of index: Int, from b: Int) -> Int {
-    leaders.indices[b...].first { !leaders[$0].indices.contains(index) || leaders[$0][index] != b } ?? leaders.count
-  }
 }
 
 /// The work of a decode step, as the kernels read it: which piece of which keys meets which rows of queries, and how the
@@ -91,35 +102,28 @@ struct DecodeWork: Sendable, Equatable {
     _ cuts: DecodeCuts, head: Int, heads: Int, headsOfSequence: Int = 0, queries: Int, rowsOfPiece: Int
   ) {
     let rowsOfSequence = heads * queries
-    var places = cuts.pieces.map { _ in [Int]() }
-    for b in cuts.pieces.indices {
-      for (index, keys) in cuts.pieces[b].enumerated() where cuts.leaders[b][index] == b {
-        let sequences = b..<cuts.end(of: index, from: b)
-        // What is all that its rows see needs no merging.
-        let alone = sequences.allSatisfy { cuts.pieces[$0].count == 1 }
-        let rows = sequences.count * rowsOfSequence
-        for first in stride(from: 0, to: rows, by: rowsOfPiece) {
-          let own = min(rowsOfPiece, rows - first)
-          mostRows = max(mostRows, own)
-          pieces.append(
-            PieceRecord(
-              head: Int32(head + b * headsOfSequence), firstRow: Int32(first), rows: Int32(own),
-              begin: Int32(keys.keys.lowerBound), end: Int32(keys.keys.upperBound), table: Int32(keys.entry),
-              place: Int32(keys.place), partial: alone ? -1 : Int32(partialRows)))
-        }
-        guard !alone else { continue }
-        for (n, sequence) in sequences.enumerated() { places[sequence].append(partialRows + n * rowsOfSequence) }
-        partialRows += rows
+    for piece in cuts.pieces {
+      let rows = piece.sequences.count * rowsOfSequence
+      for first in stride(from: 0, to: rows, by: rowsOfPiece) {
+        let own = min(rowsOfPiece, rows - first)
+        mostRows = max(mostRows, own)
+        pieces.append(
+          PieceRecord(
+            head: Int32(head + piece.sequences.lowerBound * headsOfSequence), firstRow: Int32(first), rows: Int32(own),
+            begin: Int32(piece.keys.keys.lowerBound), end: Int32(piece.keys.keys.upperBound),
+            table: Int32(piece.keys.entry), place: Int32(piece.keys.place),
+            partial: piece.partial.map { Int32(partialRows + $0 * rowsOfSequence) } ?? -1))
       }
     }
-    for (b, starts) in places.enumerated() where !starts.isEmpty {
+    for (b, partials) in cuts.partials.enumerated() where !partials.isEmpty {
       for h in 0..<heads {
         merges.append(
           MergeRecord(
-            head: Int32(head + b * headsOfSequence + h), first: Int32(parts.count), count: Int32(starts.count)))
-        parts += starts.map { Int32($0 + h * queries) }
+            head: Int32(head + b * headsOfSequence + h), first: Int32(parts.count), count: Int32(partials.count)))
+        for partial in partials { parts.append(Int32(partialRows + partial * rowsOfSequence + h * queries)) }
       }
     }
+    partialRows += cuts.partialCount * rowsOfSequence
   }
 }
 
