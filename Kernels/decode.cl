@@ -41,7 +41,7 @@ SHARED void store_end(const Call call, const Head head, int i, long partial, flo
                       __global float *log_sum_exp, __global float *ends, float *factor) {
   if (partial < 0) {
     const RowEnd end = end_of_row(m, l, seen, call.has_sinks, head.sink);
-    log_sum_exp[head.log_sum_exp + i] = end.log_sum_exp;
+    log_sum_exp[head.log_sum_exp + i] = log_sum_exp_of(end);
     *factor = end.factor;
   } else {
     ends[2 * partial] = m;

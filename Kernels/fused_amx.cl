@@ -54,62 +54,104 @@ static void load_queries(Tile *t, __global const storage_t *query, int head_dime
 
 // MARK: Weights
 
+// 2^f for |f| ≤ ½: from f⁴ or f⁶ down to 1.
+#if WEIGHT_PARTS < 3
+#define TERMS 5
+#define POLYNOMIAL {9.58285294e-3f, 5.59064262e-2f, 2.40240991e-1f, 6.93124175e-1f, 1.0f}
+#else
+#define TERMS 7
+#define POLYNOMIAL \
+  {1.53458124e-4f, 1.33999309e-3f, 9.61848907e-3f, 5.55032864e-2f, 2.40226462e-1f, 6.93147182e-1f, 1.0f}
+#endif
+
+// What every weight needs, in registers: a compiler that knew these numbers would rather read them from memory each time.
+typedef struct {
+  float16 least, magic, polynomial[TERMS];
+  uint16 upper, rounding;
+} Constants;
+
+#ifdef EMULATED
+#define IN_REGISTER(x) (void)0
+#else
+#define IN_REGISTER(x) __asm__("" : "+v"(x))
+#endif
+
+static Constants constants_in_registers(void) {
+  const float polynomial[TERMS] = POLYNOMIAL;
+  Constants c;
+  c.least = -127.0f;
+  c.magic = 12583039.0f;
+  c.upper = 0xffff0000u;
+  c.rounding = 0x8000u;
+  IN_REGISTER(c.least);
+  IN_REGISTER(c.magic);
+  IN_REGISTER(c.upper);
+  IN_REGISTER(c.rounding);
+#pragma unroll
+  for (int n = 0; n < TERMS; n++) {
+    c.polynomial[n] = polynomial[n];
+    IN_REGISTER(c.polynomial[n]);
+  }
+  return c;
+}
+
 // 2^x of x at most 128, within 3e-6 of it for two parts, or within 1 unit in the last place; 0 up to −126.5, NaN of NaN. (While
 // tiles are at work one unit alone multiplies vectors: so there are few multiplications here, and sums where those would do.)
-static float16 power_of_two(float16 x) {
-  x = -127.0f > x ? (float16)-127.0f : x;
-  const float16 rounded = x + 12583039.0f;
-  const float16 f = x - (rounded - 12583039.0f);
-#if WEIGHT_PARTS < 3
-  float16 p = 9.58285294e-3f;
-  p = fma(p, f, (float16)5.59064262e-2f);
-  p = fma(p, f, (float16)2.40240991e-1f);
-  p = fma(p, f, (float16)6.93124175e-1f);
-#else
-  float16 p = 1.53458124e-4f;
-  p = fma(p, f, (float16)1.33999309e-3f);
-  p = fma(p, f, (float16)9.61848907e-3f);
-  p = fma(p, f, (float16)5.55032864e-2f);
-  p = fma(p, f, (float16)2.40226462e-1f);
-  p = fma(p, f, (float16)6.93147182e-1f);
-#endif
-  p = fma(p, f, (float16)1.0f);
+static float16 power_of_two(float16 x, const Constants *c) {
+  x = c->least > x ? c->least : x;
+  const float16 rounded = x + c->magic;
+  const float16 f = x - (rounded - c->magic);
+  float16 p = c->polynomial[0];
+#pragma unroll
+  for (int n = 1; n < TERMS; n++) p = fma(p, f, c->polynomial[n]);
   return p * as_float16(as_int16(rounded) << 23);
 }
 
 // A block whose scores become weights while tiles multiply, 32 keys of a row at a time: those from `key` of row `row` on are
-// still scores.
+// still scores, or products if `scale` is not 1.
 typedef struct {
+  const Constants *constants;
   float scale;
   int row, end_row, key;
-  Span span, plain;
+  Span span;
   float16 sum;       // of the row's weights so far
+  float shift;       // the row's
+  bool careful;      // whether its scores are larger than arithmetic in a hurry can take
   int rate, credit;  // 32nds of a unit of 32 keys: how many at each place where products let it, and how many are due
 } Weighing;
 
-// P = exp(S · scale − shift) of 32 keys of a row, in place, as parts: two are rounded, three are all there is if each is cut off.
-// Only plain scores have still to be scaled.
-static void weigh_unit(const Tile *t, Weighing *w) {
+static void begin_row(const Tile *t, Weighing *w) {
+  const float maximum = t->maximum[w->row];
+  w->key = w->span.begin;
+  w->sum = 0.0f;
+  w->shift = shift_of(maximum);
+  w->careful = !(fabs(maximum) < 1e30f);
+}
+
+// Exponents of 2: (s · scale − shift) · log₂ e. Scores of three parts are scaled as all others are, and the difference comes first,
+// which loses nothing of scores that are large; of what was stored in 16 bits one rounding more is nothing.
+static float16 exponents(const Weighing *w, float16 s) {
   const float log2_e = 1.44269504f;
-  const float maximum = t->maximum[w->row], shift = shift_of(maximum);
-  const float scale = w->key >= w->plain.begin && w->key < w->plain.end ? w->scale : 1.0f;
+#if WEIGHT_PARTS < 3
+  if (!w->careful) return fma(s, (float16)(w->scale * log2_e), (float16)(-w->shift * log2_e));
+#endif
+  const float16 x = (s * w->scale - w->shift) * log2_e;
+  return w->careful ? select(x, (float16)128.0f, x > 128.0f) : x;
+}
+
+// P = exp(S · scale − shift) of 32 keys of a row, in place, as parts: two are rounded, three are all there is if each is cut off.
+static void weigh_unit(const Tile *t, Weighing *w) {
+  const Constants *c = w->constants;
   __local float16 *scores = (__local float16 *)(scores_of(t, w->row) + w->key);
-  // (Scaled by itself, so that it does not show in the last bits what a row has beside it; and first the difference, which loses
-  // nothing of scores that are large.)
-  float16 low = scores[0] * scale, high = scores[1] * scale;
-  low = (low - shift) * log2_e;
-  high = (high - shift) * log2_e;
-  if (isinf(maximum)) {  // Then scores may be larger.
-    low = low > 128.0f ? (float16)128.0f : low;
-    high = high > 128.0f ? (float16)128.0f : high;
-  }
-  low = power_of_two(low);
-  high = power_of_two(high);
+  float16 low = power_of_two(exponents(w, scores[0]), c), high = power_of_two(exponents(w, scores[1]), c);
   w->sum += low + high;
 #pragma unroll
   for (int p = 0; p < WEIGHT_PARTS; p++) {
-    const uint rounding = WEIGHT_PARTS < 3 ? 0x8000u : 0u;
-    const uint16 a = (as_uint16(low) + rounding) & 0xffff0000u, b = (as_uint16(high) + rounding) & 0xffff0000u;
+#if WEIGHT_PARTS < 3
+    const uint16 a = (as_uint16(low) + c->rounding) & c->upper, b = (as_uint16(high) + c->rounding) & c->upper;
+#else
+    const uint16 a = as_uint16(low) & c->upper, b = as_uint16(high) & c->upper;
+#endif
     __local float16 *to = p < 2 ? scores + p : (__local float16 *)(t->rest + w->row * REST_STRIDE + w->key / 2);
     *to = as_float16(pairs_of(a, b));
     low -= as_float16(a);
@@ -118,8 +160,7 @@ static void weigh_unit(const Tile *t, Weighing *w) {
   w->key += PANEL;
   if (w->key < w->span.end) return;
   t->sum[w->row++] += sum_of(w->sum);
-  w->sum = 0.0f;
-  w->key = w->span.begin;
+  if (w->row < w->end_row) begin_row(t, w);
 }
 
 static void weigh_some(const Tile *t, Weighing *w) {
@@ -213,27 +254,30 @@ static void multiply_queries(const Tile *t, Registers *registers, int block, __g
   }
 }
 
-// What is known once a block's scores are there, its plain ones products still: its maxima, and what its output so far counts
-// under them.
+// What is known once a block's products are there: its maxima, and what its output so far counts under them. Products become scores
+// where their scale cannot wait.
 static void find_maxima(const Tile *t, const Modifiers m, const Head head, int block, int j0) {
   const Span plain = t->plain[block], sides[2] = {{t->spans[block].begin, plain.begin}, {plain.end, t->spans[block].end}};
+  const bool waits = only_hides(m, head);
+  const float scale = waits ? m.scale : 1.0f;
+  Modifiers of_sides = m;
+  if (waits) of_sides.scale = 1.0f;
   float found[ROWS];
   for (int r = 0; r < ROWS; r++) {
     const int row = block * ROWS + r;
     __local float16 *scores = (__local float16 *)scores_of(t, row);
     for (int side = 0; side < 2; side++)
       if (!is_empty(sides[side]))
-        modify_row(scores, t->largest + row, t->seen + row, m, head, t->i0 + min(row, t->rows - 1), j0, sides[side]);
-    float16 largest = t->largest[row];
-    if (!is_empty(plain)) {
-      t->seen[row] = 1;
-      float16 product = -INFINITY;
-      for (int v = plain.begin / 16; v < plain.end / 16; v++) product = LARGER(scores[v], product);
-      product *= m.scale;
-      largest = LARGER(product, largest);
+        modify_row(scores, t->largest + row, t->seen + row, of_sides, head, t->i0 + min(row, t->rows - 1), j0, sides[side]);
+    float16 even = t->largest[row], odd = -INFINITY;
+    if (!is_empty(plain)) t->seen[row] = 1;
+    for (int v = plain.begin / 16; v < plain.end / 16 && !waits; v++) scores[v] *= m.scale;
+    for (int v = plain.begin / 16; v < plain.end / 16; v += 2) {
+      even = LARGER(scores[v], even);
+      odd = LARGER(scores[v + 1], odd);
     }
     t->largest[row] = -INFINITY;
-    found[r] = largest_of(largest);
+    found[r] = largest_of(LARGER(even, odd)) * scale;
   }
   // A block is 16 rows, and so its maxima are a vector.
   const float16 before = vload16(block, t->maximum), of_tile = vload16(0, found), after = LARGER(of_tile, before);
@@ -326,23 +370,22 @@ typedef struct {
 //
 //   tiles      Q·Kᵀ 0 │ Q·Kᵀ 1         │ Q·Kᵀ 2, P·V 0 │ Q·Kᵀ 3, P·V 1 │ … │ P·V
 //   vectors           │ maxima 0, P 0  │ maxima 1, P 1 │ maxima 2, P 2 │ … │
-static void attend_keys(const Tile *t, Registers *registers, const Modifiers m, const Head head, int j0, const Keys keys,
-                        __global const storage_t *query, int head_dimension, int value_dimension) {
+static void attend_keys(const Tile *t, Registers *registers, const Constants *constants, const Modifiers m, const Head head,
+                        int j0, const Keys keys, __global const storage_t *query, int head_dimension, int value_dimension) {
   const int columns = columns_of(value_dimension);
   const bool rows_fit = t->fits && (keys.fit & FIT_KEYS), weigh_by_tiles = keys.fit & FIT_VALUES;
   const int query_places = places(PARTS, 2) * depth_of(head_dimension) / DEPTH;
   const int weight_places = places(WEIGHT_PARTS, WEIGHT_PARTS - 1) * columns / PANEL;
   int last = t->blocks, block = t->blocks, next = seeing_block(t, 0);
   while (next < t->blocks || last < t->blocks || block < t->blocks) {
-    Weighing weighing = {m.scale, 0, 0, 0, {0, 0}, {0, 0}, 0.0f, 0, 0};
+    Weighing weighing = {constants, only_hides(m, head) ? m.scale : 1.0f, 0, 0, 0, {0, 0}, 0.0f, 0.0f, false, 0, 0};
     if (block < t->blocks) {
       find_maxima(t, m, head, block, j0);
       rescale_block(t, block, columns);
       weighing.row = block * ROWS;
       weighing.end_row = block * ROWS + ROWS;
-      weighing.key = t->spans[block].begin;
       weighing.span = t->spans[block];
-      weighing.plain = t->plain[block];
+      begin_row(t, &weighing);
       const int all_places = panels_of(t, next) * query_places + panels_of(t, last) * weight_places;
       if (all_places > 0) weighing.rate = (32 * ROWS * panels_of(t, block) + all_places - 1) / all_places;
     }
@@ -419,6 +462,7 @@ __kernel ALONE void fused_amx(
 
   Registers registers;
   BEGIN_TILES(&registers);
+  const Constants constants = constants_in_registers();
   const int last = t.i0 + t.rows - 1;
   __global const uchar *classes =
       mask_classes + head.mask_tiles + (mask_query_stride == 0 ? 0 : (long)row_tile * mask_class_stride);
@@ -434,15 +478,19 @@ __kernel ALONE void fused_amx(
     keys.value = value + rows.value + (long)j0 * value_dimension;
     keys.count = min(TILE_KEYS, head.key_length - j0);
     keys.fit = fit[head.key_tiles + tile];
-    attend_keys(&t, &registers, m, head, j0, keys, queries, head_dimension, value_dimension);
+    attend_keys(&t, &registers, &constants, m, head, j0, keys, queries, head_dimension, value_dimension);
   }
   END_TILES();
 
   for (int row = 0; row < t.rows; row++) {
     const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);
-    log_sum_exp[head.log_sum_exp + t.i0 + row] = end.log_sum_exp;
+    t.maximum[row] = end.maximum;
+    t.sum[row] = end.sum;
     for (int n = 0; n < value_dimension; n += 4)
       store_four(output, head.output + (long)(t.i0 + row) * value_dimension + n,
                  vload4(0, t.output + row * columns + n) * end.factor, value_dimension - n);
   }
+  for (int block = 0; block < t.blocks; block++)  // a vector of logarithms at a time
+    vstore16(vload16(block, t.maximum) + log(vload16(block, t.sum)), block, t.maximum);
+  for (int row = 0; row < t.rows; row++) log_sum_exp[head.log_sum_exp + t.i0 + row] = t.maximum[row];
 }

@@ -312,7 +312,7 @@ __kernel ALONE void fused_cpu(
 
   for (int row = 0; row < rows; row++) {
     const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);
-    log_sum_exp[head.log_sum_exp + i0 + row] = end.log_sum_exp;
+    log_sum_exp[head.log_sum_exp + i0 + row] = log_sum_exp_of(end);
     for (int n = 0; n < value_dimension; n += 4)
       store_four(output, head.output + (long)(i0 + row) * value_dimension + n,
                  vload4(0, t.output + row * columns + n) * end.factor, value_dimension - n);

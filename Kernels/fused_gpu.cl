@@ -455,7 +455,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fu
     for (int n = 0; n < GROUP_X; n++) total += weights[n * (4 * WEIGHT_STRIDE) + row];
     const float m = as_float(ordered(row_maximum[row]));
     const RowEnd row_end = end_of_row(m, total, !is_hidden(total), has_sinks, heads->sink);
-    log_sum_exp[heads->log_sum_exp + i0 + row] = row_end.log_sum_exp;
+    log_sum_exp[heads->log_sum_exp + i0 + row] = log_sum_exp_of(row_end);
     row_maximum[row] = as_int(row_end.factor);
   }
   barrier(CLK_LOCAL_MEM_FENCE);

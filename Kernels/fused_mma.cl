@@ -291,7 +291,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_mma
     const RowEnd row_end =
         end_of_row(gathered.maximum[r] * LN_2, total / WEIGHT_ONE, !is_hidden(total), has_sinks, heads->sink);
     if (row[r] < i0 + rows) {
-      if (sharer_of(warp) == 0) log_sum_exp[heads->log_sum_exp + row[r]] = row_end.log_sum_exp;
+      if (sharer_of(warp) == 0) log_sum_exp[heads->log_sum_exp + row[r]] = log_sum_exp_of(row_end);
       __global storage_t *to = output + heads->output + (long)row[r] * VALUE_DIMENSION;
       const float factor = row_end.factor / WEIGHT_ONE;
 #pragma unroll UNROLLED

@@ -79,7 +79,7 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
   float l = 0.0f;
   for (int n = 0; n < busy; n++) l += item_sums[n];
   const RowEnd end = end_of_row(m, l, seen, has_sinks, head.sink);
-  if (item == 0) log_sum_exp[head.log_sum_exp + i] = end.log_sum_exp;
+  if (item == 0) log_sum_exp[head.log_sum_exp + i] = log_sum_exp_of(end);
 
   __global storage_t *to = output + head.output + i * output_stride;
   const int fours = (value_dimension + 3) / 4;

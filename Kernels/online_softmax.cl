@@ -49,16 +49,17 @@ SHARED WIDE(float) exponential(WIDE(float) x) {
 // The factor by which what a row has gathered under the maximum `before` counts under `after`.
 SHARED float rescaling(float before, float after) { return exp(before - shift_of(after)); }
 
-// What ends a row.
+// What ends a row: the output is o · factor, the log-sum-exp maximum + ln sum.
 typedef struct {
-  float factor;  // the output is o · factor
-  float log_sum_exp;
+  float factor, maximum, sum;
 } RowEnd;
+
+SHARED float log_sum_exp_of(const RowEnd end) { return end.maximum + log(end.sum); }
 
 // `seen`: whether any key was visible. A row that saw none is 0 with log-sum-exp −∞, sink or not; one whose scores are
 // all −∞ is NaN, as 0/0 is, unless a finite sink shares its denominator.
 SHARED RowEnd end_of_row(float m, float l, bool seen, bool has_sink, float sink) {
-  RowEnd end = {0.0f, -INFINITY};
+  RowEnd end = {0.0f, -INFINITY, 1.0f};
   if (!seen) return end;
   float kept = 1.0f;
   if (has_sink) {
@@ -69,6 +70,7 @@ SHARED RowEnd end_of_row(float m, float l, bool seen, bool has_sink, float sink)
   }
   // (Not every compiler keeps the NaN of a division by 0.)
   end.factor = l == 0.0f || isinf(l) ? NAN : kept / l;
-  end.log_sum_exp = m + log(l);
+  end.maximum = m;
+  end.sum = l;
   return end;
 }
