@@ -116,26 +116,32 @@ typedef struct {
   Span span;
   float16 sum;       // of the row's weights so far
   float shift;       // the row's
-  bool careful;      // whether its scores are larger than arithmetic in a hurry can take
+  bool careful;      // whether its scores are large
   int rate, credit;  // 32nds of a unit of 32 keys: how many at each place where products let it, and how many are due
 } Weighing;
+
+// Scores from which on the quick form of `exponents` would lose more than their last bits.
+#define LARGE_SCORE 1024.0f
 
 static void begin_row(const Tile *t, Weighing *w) {
   const float maximum = t->maximum[w->row];
   w->key = w->span.begin;
   w->sum = 0.0f;
   w->shift = shift_of(maximum);
-  w->careful = !(fabs(maximum) < 1e30f);
+  w->careful = !(fabs(maximum) < LARGE_SCORE);
 }
 
-// Exponents of 2: (s · scale − shift) · log₂ e. Scores of three parts are scaled as all others are, and the difference comes first,
-// which loses nothing of scores that are large; of what was stored in 16 bits one rounding more is nothing.
+// Exponents of 2: (s · scale − shift) · log₂ e. What was stored in 16 bits takes one step, s · c − c': its two roundings are those of
+// a score. Where scores are large or have 24 bits the product is rounded by itself and the difference comes first, which then
+// loses nothing, and is 0 for the largest.
 static float16 exponents(const Weighing *w, float16 s) {
   const float log2_e = 1.44269504f;
 #if WEIGHT_PARTS < 3
   if (!w->careful) return fma(s, (float16)(w->scale * log2_e), (float16)(-w->shift * log2_e));
 #endif
-  const float16 x = (s * w->scale - w->shift) * log2_e;
+  float16 x = s * w->scale;
+  x -= w->shift;
+  x *= log2_e;
   return w->careful ? select(x, (float16)128.0f, x > 128.0f) : x;
 }
 

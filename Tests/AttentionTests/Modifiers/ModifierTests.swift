@@ -49,6 +49,30 @@ struct ModifierTests {
     }
   }
 
+  /// The difference between a score and the largest has to be 0 for the largest: a rounding's worth of 10³⁰ is more than any
+  /// exponential can take.
+  @Test("Scores of any size: the largest takes all", arguments: TestDevice.allAndReference, ElementType.storageTypes)
+  func oneKey(device: TestDevice, type: ElementType) throws {
+    var call = try CallShape(type, heads: 1, queries: 33, keys: 300, D: 16, Dv: 8).call(returning: [
+      .output, .logSumExp,
+    ])
+    let query = call.query.doubles()
+    let key = call.key.doubles()
+    let value = call.value.doubles()
+    for scale: Float in [1e4, 1e6, 1e9, 1e12, 1e30] {
+      call.scale = scale
+      let output = try #require(try device.attention(call).output).doubles()
+      for i in 0..<33 {
+        let products = (0..<300).map { j in (0..<16).reduce(0.0) { $0 + query[i * 16 + $1] * key[j * 16 + $1] } }
+        let order = products.indices.sorted { products[$0] > products[$1] }
+        // (Two that are close are both right.)
+        guard products[order[0]] - products[order[1]] > 0.01 else { continue }
+        let wanted = value[order[0] * 8..<order[0] * 8 + 8]
+        #expect(output[i * 8..<i * 8 + 8].elementsEqual(wanted), "scale \(scale), query \(i)")
+      }
+    }
+  }
+
   @Test("Scale 0: the mean of the values", arguments: TestDevice.allAndReference)
   func mean(device: TestDevice) throws {
     var call = try CallShape(heads: 1, queries: 2, keys: 65, D: 3).call()
