@@ -35,6 +35,23 @@ typedef struct {
   int padding;
 } KeyValueHead;
 
+// What a work-group packs: of a head, the tile of keys that is `tile` among all, `rows` keys from `first` on; none past the last.
+typedef struct {
+  KeyValueHead head;
+  long tile;
+  int first, rows;
+} KeysToPack;
+
+static KeysToPack keys_to_pack(__global const KeyValueHead *heads, int key_tiles) {
+  const int tile = get_group_id(0) % key_tiles;
+  KeysToPack keys;
+  keys.head = heads[get_group_id(0) / key_tiles];
+  keys.tile = keys.head.tiles + tile;
+  keys.first = tile * TILE_KEYS;
+  keys.rows = min(TILE_KEYS, keys.head.key_length - keys.first);
+  return keys;
+}
+
 static float largest_of(vector_t v) { return REDUCE(v, LARGER); }
 static float sum_of(vector_t v) { return REDUCE(v, SUM); }
 

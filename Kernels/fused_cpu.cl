@@ -80,18 +80,15 @@ __kernel ALONE void pack_keys_values(
     __global const KeyValueHead *heads, __global const storage_t *key, __global const storage_t *value,
     __global float *packed_key, __global float *packed_value, __global uchar *finite,
     int head_dimension, int value_dimension, int key_tiles) {
-  const int group = get_group_id(0);
-  const KeyValueHead head = heads[group / key_tiles];
-  const int tile = group % key_tiles;
-  const int first = tile * TILE_KEYS;
-  if (first >= head.key_length) return;
-  const int rows = min(TILE_KEYS, head.key_length - first);
+  const KeysToPack keys = keys_to_pack(heads, key_tiles);
+  if (keys.rows <= 0) return;
+  const KeyValueHead head = keys.head;
   const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
-  pack_key_tile(packed_key + head.packed_key + (long)first * head_dimension,
-                key + head.key + (long)first * head_dimension, rows, head_dimension);
-  finite[head.tiles + tile] =
-      pack_value_tile(packed_value + head.packed_value + (long)first * PANEL, panel_stride,
-                      value + head.value + (long)first * value_dimension, rows, value_dimension);
+  pack_key_tile(packed_key + head.packed_key + (long)keys.first * head_dimension,
+                key + head.key + (long)keys.first * head_dimension, keys.rows, head_dimension);
+  finite[keys.tile] =
+      pack_value_tile(packed_value + head.packed_value + (long)keys.first * PANEL, panel_stride,
+                      value + head.value + (long)keys.first * value_dimension, keys.rows, value_dimension);
 }
 
 // MARK: The micro-kernel

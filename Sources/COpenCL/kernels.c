@@ -85,6 +85,9 @@ static const unsigned char online_softmax[] = {
 static const unsigned char peak[] = {
 #embed "../../Kernels/peak.cl" if_empty('\n')
 };
+static const unsigned char power_of_two[] = {
+#embed "../../Kernels/power_of_two.cl" if_empty('\n')
+};
 static const unsigned char product[] = {
 #embed "../../Kernels/product.cl" if_empty('\n')
 };
@@ -114,7 +117,8 @@ static const attention_source sources[] = {
     ROW(decode_gpu), ROW(fused_amx), ROW(fused_cpu), ROW(fused_gpu), ROW(fused_mma), ROW(gather), ROW(insight),
     ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear), ROW(mask_classes), ROW(matrix_units),
     ROW(matrix_units_amd), ROW(matrix_units_nvidia), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak),
-    ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values), ROW(weights),
+    ROW(power_of_two), ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values),
+    ROW(weights),
 };
 
 size_t attention_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }

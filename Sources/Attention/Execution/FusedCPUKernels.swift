@@ -64,6 +64,7 @@ private enum VectorProgram {
 
 private enum AMXProgram {
   static let sources = [
-    "common", "modifiers", "online_softmax", "cpu_tiles", "brain_parts", "amx", "fused_amx", "mask_classes",
+    "common", "modifiers", "online_softmax", "cpu_tiles", "brain_parts", "power_of_two", "amx", "fused_amx",
+    "mask_classes",
   ]
 }

@@ -36,15 +36,17 @@ struct DecodeCuts: Sendable, Equatable {
   init(_ sequences: [DecodeSequence], table: [Int64], blockRows: Int, _ split: DecodeSplit) {
     let cuts = sequences.map { Self.cut($0, blockRows, split) }
     partials = cuts.map { _ in [] }
+    // Of each index, the end of the sequences whose piece is there already.
+    var ends = Array(repeating: 0, count: cuts.map(\.count).max() ?? 0)
     for b in cuts.indices {
       for (index, keys) in cuts[b].enumerated() {
+        guard b >= ends[index] else { continue }
         func isShared(_ later: Int) -> Bool {
           cuts[later].indices.contains(index)
             && Self.same(cuts[later - 1][index], cuts[later][index], table: table, blockRows: blockRows)
         }
-        // Those before have it already.
-        if b > 0, cuts[b - 1].indices.contains(index), isShared(b) { continue }
         let end = cuts.indices[(b + 1)...].first { !isShared($0) } ?? cuts.count
+        ends[index] = end
         let alone = cuts[b..<end].allSatisfy { $0.count == 1 }
         pieces.append(Piece(keys: keys, sequences: b..<end, partial: alone ? nil : partialCount))
         guard !alone else { continue }
