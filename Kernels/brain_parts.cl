@@ -50,7 +50,7 @@ static float16 load_sixteen(__global const storage_t *from, int count) {
 #if STORAGE == 0
     return vload16(0, from);
 #elif STORAGE == 1
-    return vload_half16(0, (__global const half *)from);
+    return LOAD_WIDE_HALF((__global const half *)from);
 #else
     return as_float16(convert_uint16(vload16(0, from)) << 16);
 #endif

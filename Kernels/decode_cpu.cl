@@ -64,7 +64,7 @@ static vector_t row_elements(__global const uchar *row, int d) {
 #if ROW_STORAGE == 0
   return WIDE(vload)(0, (__global const float *)row + d);
 #elif ROW_STORAGE == 1
-  return WIDE(vload_half)(0, (__global const half *)row + d);
+  return LOAD_WIDE_HALF((__global const half *)row + d);
 #else
   return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, (__global const ushort *)row + d)) << 16);
 #endif
@@ -176,14 +176,15 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
 
 // output[r][…] += Σ_j weights[r][j] · value[j][…] over `keys` keys, for the `columns` vectors from element d on. Meanwhile
 // the `rows` rows at `ahead` are asked for, a line with each key, for memory likes them in order.
+//
+// (PoCL unrolls loops before it knows `columns`, and what is indexed by a variable then is not in registers.)
+#define FOR_COLUMNS(n) _Pragma("unroll") for (int n = 0; n < COLUMNS; n++) if (n < columns)
 INLINE void weigh(__local float *output, __local const float *weights, const value_row_t *value, const int keys, int d,
                   const int columns, __global const uchar *const *ahead, const int rows) {
   vector_t o[ROWS][COLUMNS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
-#pragma unroll
-    for (int n = 0; n < columns; n++)
-      o[r][n] = *(__local const vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR);
+    FOR_COLUMNS(n) o[r][n] = *(__local const vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR);
 #pragma unroll
   for (int j = 0; j < keys; j++) {
 #pragma unroll
@@ -192,20 +193,16 @@ INLINE void weigh(__local float *output, __local const float *weights, const val
       for (int byte = j * CACHE_LINE; byte < ROW_BYTES(KEY_WIDTH); byte += keys * CACHE_LINE)
         FETCH_LINE(ahead[a] + byte);
     vector_t v[COLUMNS];
-#pragma unroll
-    for (int n = 0; n < columns; n++) v[n] = VALUE_ELEMENTS(value[j], d + n * VECTOR);
+    FOR_COLUMNS(n) v[n] = VALUE_ELEMENTS(value[j], d + n * VECTOR);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
       const vector_t p = weights[r * TILE_KEYS + j];
-#pragma unroll
-      for (int n = 0; n < columns; n++) o[r][n] = fma(p, v[n], o[r][n]);
+      FOR_COLUMNS(n) o[r][n] = fma(p, v[n], o[r][n]);
     }
   }
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
-#pragma unroll
-    for (int n = 0; n < columns; n++)
-      *(__local vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR) = o[r][n];
+    FOR_COLUMNS(n) *(__local vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR) = o[r][n];
 }
 
 // All columns, and VALUE_KEYS rows asked for: so many with each of the first steps that they suffice for all.

@@ -16,7 +16,13 @@
 #else
 #define WIDE(name) PASTE(name, SCORE_WIDTH)
 #define LOAD_WIDE(from) WIDE(vload)(0, from)
+#if SCORE_WIDTH == 16 && defined(__AVX512F__)
+// (PoCL's vload_half16 converts eight at a time and joins them.)
+#define LOAD_WIDE_HALF(from) \
+  __builtin_ia32_vcvtph2ps512_mask(as_short16(vload16(0, (__global const ushort *)(from))), (float16)0.0f, 0xffff, 4)
+#else
 #define LOAD_WIDE_HALF(from) WIDE(vload_half)(0, from)
+#endif
 #if SCORE_WIDTH == 2
 #define LANES (int2)(0, 1)
 #elif SCORE_WIDTH == 4
