@@ -155,16 +155,16 @@ private final class GatheredCall {
       queues: executor.queues,
       buffers: BlockBuffers(
         all: [
-          try executor.buffer(copying: records), queries, try take(gathered.rows * D * size),
+          kernels.readsHeads ? try executor.buffer(copying: records) : queries, queries,
+          try take(gathered.rows * D * size),
           try take(gathered.rows * Dv * size), results, logSumExp,
           try blockMask.map { try executor.buffer(copying: $0.elements()) } ?? queries,
         ]), insight: nil)
     try gathered.enqueue(problem.elementType, keys: contents.buffers.key, D, values: contents.buffers.value, Dv)
     let pass = try kernels.makePass(contents)
-    taken += pass.buffers
-    let uploaded = try executor.queues.upload.enqueueMarker()
+    let uploaded = executor.queues.areOne ? nil : try executor.queues.upload.enqueueMarker()
     try executor.queues.upload.flush()
-    // The pass holds what its transfers read on the host.
+    // The pass holds the tables that its kernels read.
     try withExtendedLifetime(pass) {
       _ = try pass.enqueue(after: uploaded, .none)
       try executor.queue.finish()

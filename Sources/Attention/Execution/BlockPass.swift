@@ -5,7 +5,7 @@ struct BlockContents {
   let mask: Tensor?
   let problem: AttentionProblem
   let block: DevicePlan.Block
-  /// One a head, offsets into `buffers`; on the device in `buffers.heads`.
+  /// One a head, offsets into `buffers`; on the device in `buffers.heads`, where kernels read them there.
   let records: [HeadRecord]
   /// Where each distinct plane of the mask begins in its tensor, in the order of the planes on the device.
   let maskPlanes: [Int]
@@ -34,15 +34,19 @@ protocol CallKernels: AnyObject {
   /// What is given back when the call is over.
   var scratch: [Buffer] { get }
 
-  /// Starts bringing over what the kernels need for a block beside its operands, on the upload queue.
+  /// Whether they read ``BlockBuffers/heads``; others have tables of their own.
+  var readsHeads: Bool { get }
+
+  /// Prepares what the kernels need for a block beside its operands.
   func makePass(_ contents: BlockContents) throws -> any BlockPass
+}
+
+extension CallKernels {
+  var readsHeads: Bool { true }
 }
 
 /// The kernels of one block, ready to be sent off.
 protocol BlockPass {
-  /// What is given back with the block's own buffers.
-  var buffers: [Buffer] { get }
-
   /// Starts the kernels of every slice, and the transfers of weights and scores between them; the event of the last.
   /// May be called again, to compute the block anew.
   func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event?

@@ -3,9 +3,9 @@ import OpenCL
 /// The decode kernels at work on one call.
 final class DecodeCall: CallKernels {
   let scratch: [Buffer]
+  let readsHeads = false
   fileprivate let kernels: DecodeKernels
   fileprivate let mask: MaskRows
-  fileprivate let pool: BufferPool
   fileprivate let keysInPlace: Bool
   fileprivate let split: DecodeSplit
 
@@ -14,7 +14,6 @@ final class DecodeCall: CallKernels {
 
   init(_ kernels: DecodeKernels, _ problem: AttentionProblem, _ plan: DevicePlan, pool: BufferPool) throws {
     self.kernels = kernels
-    self.pool = pool
     keysInPlace = plan.keysInPlace
     let split = plan.split
     self.split = split
@@ -34,12 +33,9 @@ final class DecodeCall: CallKernels {
 
 /// The decode kernels of one block, for each slice of its queries: pieces → merged rows.
 private struct DecodePass: BlockPass {
-  let buffers: [Buffer]
   private let contents: BlockContents
   private let shared: DecodeCall
   private let slices: [Slice]
-  /// What the transfers of the tables read.
-  private let staging: [TensorStorage]
 
   private struct Slice {
     let queries: Range<Int>
@@ -52,26 +48,14 @@ private struct DecodePass: BlockPass {
     self.contents = contents
     self.shared = shared
     let layout = DecodeLayout(contents, inPlace: shared.keysInPlace)
-    var (buffers, slices, staging): ([Buffer], [Slice], [TensorStorage]) = ([], [], [])
-    do {
-      for queries in contents.block.slices {
-        let work = layout.work(queries, shared)
-        let tables = DecodeTables(heads: layout.heads.count, table: layout.table.count, work)
-        let buffer = try shared.pool.take(tables.byteCount)[0]
-        buffers.append(buffer)
-        let storage = try TensorStorage(byteCount: tables.byteCount)
-        tables.write(layout.heads, layout.table, work, to: storage.bytes)
-        try contents.queues.upload.enqueueWrite(UnsafeRawBufferPointer(storage.bytes), to: buffer, blocking: false)
-        staging.append(storage)
-        slices.append(Slice(queries: queries, tables: tables, mostRows: work.mostRows, buffer: buffer))
-      }
-    } catch {
-      // A transfer may be under way: nothing of it may be given back before it is over.
-      contents.queues.drain()
-      shared.pool.put(buffers)
-      throw error
+    slices = try contents.block.slices.map { queries in
+      let work = layout.work(queries, shared)
+      let tables = DecodeTables(heads: layout.heads.count, table: layout.table.count, work)
+      let bytes = try TensorStorage(byteCount: tables.byteCount)
+      tables.write(layout.heads, layout.table, work, to: bytes.bytes)
+      let buffer = try Buffer(contents.queues.upload.context, copying: UnsafeRawBufferPointer(bytes.bytes))
+      return Slice(queries: queries, tables: tables, mostRows: work.mostRows, buffer: buffer)
     }
-    (self.buffers, self.slices, self.staging) = (buffers, slices, staging)
   }
 
   func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {

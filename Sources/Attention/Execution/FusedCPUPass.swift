@@ -3,9 +3,9 @@ import OpenCL
 /// The fused kernels of a CPU-class device at work on one call.
 final class FusedCPUCall: CallKernels {
   let scratch: [Buffer]
+  let readsHeads = false
   private let kernels: FusedCPUKernels
   private let mask: MaskRows
-  private let pool: BufferPool
 
   var packedKeys: Buffer { scratch[0] }
   var packedValues: Buffer { scratch[1] }
@@ -15,7 +15,6 @@ final class FusedCPUCall: CallKernels {
 
   init(_ kernels: FusedCPUKernels, _ problem: AttentionProblem, _ plan: DevicePlan, pool: BufferPool) throws {
     self.kernels = kernels
-    self.pool = pool
     let tiles = kernels.tiles
     func largest(_ size: (Int) -> Int) -> Int {
       plan.blocks.map { block in problem.keyLengths(of: block.heads).reduce(0) { $0 + size($1) } }.max() ?? 0
@@ -53,15 +52,14 @@ final class FusedCPUCall: CallKernels {
         heads[index].score = Int64(keyValueHeads.count - 1)
       }
     }
-    return try FusedCPUPass(contents, self, kernels, mask, heads: heads, keyValueHeads: keyValueHeads, pool: pool)
+    return try FusedCPUPass(contents, self, kernels, mask, heads: heads, keyValueHeads: keyValueHeads)
   }
 }
 
 /// The fused kernels of one block: pack keys and values → for each slice, classify its mask → attention.
 private struct FusedCPUPass: BlockPass {
-  let buffers: [Buffer]
-  private var heads: Buffer { buffers[0] }
-  private var keyValueHeads: Buffer { buffers[1] }
+  private let heads: Buffer
+  private let keyValueHeads: Buffer
 
   private let contents: BlockContents
   private let scratch: FusedCPUCall
@@ -69,12 +67,10 @@ private struct FusedCPUPass: BlockPass {
   private let mask: MaskRows
   private let keyValueHeadCount: Int
   private let keyTiles: Int
-  /// What the transfers of the two tables read.
-  private let staging: [TensorStorage]
 
   init(
     _ contents: BlockContents, _ scratch: FusedCPUCall, _ kernels: FusedCPUKernels, _ mask: MaskRows,
-    heads: [HeadRecord], keyValueHeads: [KeyValueHeadRecord], pool: BufferPool
+    heads: [HeadRecord], keyValueHeads: [KeyValueHeadRecord]
   ) throws {
     self.contents = contents
     self.scratch = scratch
@@ -82,19 +78,9 @@ private struct FusedCPUPass: BlockPass {
     self.mask = mask
     keyValueHeadCount = keyValueHeads.count
     keyTiles = keyValueHeads.map { kernels.tiles.keyTiles(Int($0.keyLength)) }.max() ?? 0
-    buffers = try pool.take(
-      heads.count * MemoryLayout<HeadRecord>.stride, keyValueHeads.count * MemoryLayout<KeyValueHeadRecord>.stride)
-    var staging: [TensorStorage] = []
-    do {
-      staging.append(try contents.queues.upload.enqueueWrite(heads, to: buffers[0]))
-      staging.append(try contents.queues.upload.enqueueWrite(keyValueHeads, to: buffers[1]))
-    } catch {
-      // The first transfer may be under way: nothing of it may be given back before it is over.
-      contents.queues.drain()
-      pool.put(buffers)
-      throw error
-    }
-    self.staging = staging
+    let context = contents.queues.upload.context
+    self.heads = try heads.withUnsafeBytes { try Buffer(context, copying: $0) }
+    self.keyValueHeads = try keyValueHeads.withUnsafeBytes { try Buffer(context, copying: $0) }
   }
 
   func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {

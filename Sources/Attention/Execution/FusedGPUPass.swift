@@ -21,8 +21,6 @@ private struct FusedGPUPass: BlockPass {
   let contents: BlockContents
   let shared: FusedGPUCall
 
-  var buffers: [Buffer] { [] }
-
   func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {
     var last: Event?
     for slice in contents.block.slices { last = try enqueueSlice(slice, after: uploaded) }

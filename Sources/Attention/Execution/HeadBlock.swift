@@ -116,7 +116,9 @@ final class HeadBlock {
     self.buffers = buffers
     try insight?.allocate()
     let operands = resident?.buffers ?? buffers
-    staging.append(try queues.upload.enqueueWrite(records, to: operands.heads))
+    if kernels.readsHeads || insight != nil {
+      staging.append(try queues.upload.enqueueWrite(records, to: operands.heads))
+    }
     pass = try kernels.makePass(
       BlockContents(
         mask: call.mask.tensor, problem: problem, block: block, records: records, maskPlanes: maskPlanes.starts,
@@ -127,7 +129,7 @@ final class HeadBlock {
     if resident == nil, let storage = try blockMask?.enqueueWrite(queues.upload, to: buffers.blockMask) {
       staging.append(storage)
     }
-    uploaded = try queues.upload.enqueueMarker()
+    uploaded = queues.areOne ? nil : try queues.upload.enqueueMarker()
     try queues.upload.flush()
   }
 
@@ -168,7 +170,7 @@ final class HeadBlock {
     gathered = []
     staging = []
     insight?.release()
-    if let buffers { pool.put(buffers.all + (pass?.buffers ?? [])) }
+    if let buffers { pool.put(buffers.all) }
     buffers = nil
     pass = nil
   }

@@ -7,6 +7,9 @@ final class DeviceQueues {
   let compute: CommandQueue
   let download: CommandQueue
 
+  /// Whether the three are one, on which nothing begins before what was given to it earlier is done.
+  var areOne: Bool { upload === compute }
+
   /// On a processor nothing is gained by overlapping: there the three are one, and no command waits for another queue's.
   init(_ context: Context) throws {
     upload = try CommandQueue(context)

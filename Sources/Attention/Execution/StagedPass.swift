@@ -37,8 +37,6 @@ private struct StagedPass: BlockPass {
   let contents: BlockContents
   let shared: StagedCall
 
-  var buffers: [Buffer] { [] }
-
   private var problem: AttentionProblem { contents.problem }
   private var tiles: StagedTiles { shared.tiles }
   private var block: DevicePlan.Block { contents.block }
