@@ -5,6 +5,7 @@ import CAttention
 ///
 /// ```
 ///   fused    keys and values of each key head packed, tile by tile  ─►  a tile of queries of a head a task
+///            or, where few keys are packed twice by that: a part of the queries, with its keys, a task (CPUPart)
 ///   decode   a split of the keys of a key head a task               ─►  the splits of a head merged in order
 ///   then, where scores, weights or lists are asked for: a tile of queries a task; what keys receive: a tile of keys a task
 /// ```
@@ -32,7 +33,8 @@ final class CPUExecutor: Sendable {
         kernels.pointee, attention_call(problem, operands.rows), problem.outputs, heads,
         threads: threads(for: block, of: problem), scratch)
       switch block.pass {
-      case .fused: try pass.attend()
+      case .fused:
+        if let keys = plan.partKeys { try pass.attendInParts(of: problem, mostKeys: keys) } else { try pass.attend() }
       case .decode:
         try pass.decode()
         // Lists and weights are computed from the scores of packed keys, and so are the maxima that they need.

@@ -113,6 +113,64 @@ struct CPUPass {
     }
   }
 
+  // MARK: Many queries in parts
+
+  /// Parts of all of the block's groups, by the group's index; nil where one cannot be divided so.
+  private func parts(of problem: AttentionProblem, mostKeys: Int) -> [(group: Int, part: CPUPart)]? {
+    var all: [(group: Int, part: CPUPart)] = []
+    for (index, group) in heads.groups.enumerated() {
+      let parts = problem.sequences[group.batch].parts(
+        tileRows: Int(kernels.tile_rows), tileKeys: Int(kernels.tile_keys), mostKeys: mostKeys)
+      guard let parts else { return nil }
+      all += parts.map { (index, $0) }
+    }
+    return all
+  }
+
+  /// The same where each worker packs by itself what it reads.
+  func attendInParts(of problem: AttentionProblem, mostKeys: Int) throws {
+    guard let parts = parts(of: problem, mostKeys: mostKeys) else { return try attend() }
+    let (tileKeys, tileRows) = (Int(kernels.tile_keys), Int(kernels.tile_rows))
+    var layout = MemoryLayouter()
+    let workers = layout.add(threads.count * workerBytes)
+    var own = MemoryLayouter()
+    let (keyPlace, valuePlace) = withUnsafePointer(to: call) { call in
+      (
+        own.add(4 * kernels.packed_key_floats(call, Int32(mostKeys))),
+        own.add(4 * kernels.packed_value_floats(call, Int32(mostKeys)))
+      )
+    }
+    let fitPlace = own.add(mostKeys.tiles(of: tileKeys))
+    let packed = layout.add(threads.count * own.byteCount)
+
+    try scratch.withBytes(layout.byteCount) { base in
+      withUnsafePointer(to: call) { call in
+        threads.run(parts.count) { task, worker in
+          // The last first, as in `attend`.
+          let (group, part) = parts[parts.count - 1 - task]
+          let place = base + packed + worker * own.byteCount
+          var keys = heads.keyHeads[group]
+          keys.first_key = Int32(part.keys.lowerBound)
+          keys.end_key = Int32(part.keys.upperBound)
+          keys.packed_keys = (place + keyPlace).assumingMemoryBound(to: Float.self)
+          keys.packed_values = (place + valuePlace).assumingMemoryBound(to: Float.self)
+          keys.fit = (place + fitPlace).assumingMemoryBound(to: UInt8.self)
+          withUnsafePointer(to: keys) { keys in
+            for tile in 0..<part.keys.count.tiles(of: tileKeys) { kernels.pack_tile(call, keys, Int32(tile)) }
+            let first = heads.firstHead(of: group)
+            for index in first..<first + heads.groups[group].heads.count {
+              var head = heads.heads[index]
+              head.keys = keys
+              for tile in part.queries.lowerBound / tileRows..<part.queries.upperBound.tiles(of: tileRows) {
+                kernels.attend_tile(call, &head, Int32(tile), base + workers + worker * workerBytes)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
   // MARK: Few queries
 
   func decode() throws {

@@ -24,6 +24,10 @@ public struct CPUPlan: Sendable, Equatable {
   public let tileKeys: Int
   public let blocks: [Block]
 
+  /// Where each worker packs the keys that it reads by itself, the most keys that it packs at once (``CPUPart``); nil where they are
+  /// packed for all of a block before any is read.
+  public let partKeys: Int?
+
   /// The most memory taken at once, beside the call's own tensors: of a block, and of each thread.
   public let scratchBytes: Int
 
@@ -41,6 +45,26 @@ public struct CPUPlan: Sendable, Equatable {
     min(32 << 20, device.maxAllocation, device.globalMemory / 8)
   }
 
+  /// Packed keys and values of one worker that stay in its processor's own cache.
+  private static let partBytes = 3 << 19
+
+  /// The keys of the largest part, where workers had better compute parts: where these are small, yet enough to keep all workers busy to
+  /// the end, and nothing is asked for that walks all of a head's keys again.
+  private static func partKeys(
+    _ sequences: [AttentionSequence], _ outputs: AttentionOutputs, tileRows: Int, tileKeys: Int, tileBytes: Int,
+    threads: Int
+  ) -> Int? {
+    guard !sequences.isEmpty, !outputs.needsInsight, !outputs.needsScoreMatrix, tileBytes > 0 else { return nil }
+    let most = partBytes / tileBytes * tileKeys
+    var (count, largest) = (0, 0)
+    for sequence in sequences {
+      guard let parts = sequence.parts(tileRows: tileRows, tileKeys: tileKeys, mostKeys: most) else { return nil }
+      count += parts.count
+      largest = max(largest, parts.map(\.keys.count).max() ?? 0)
+    }
+    return count.tiles(of: threads) * threads <= count + count / 8 ? largest : nil
+  }
+
   /// - Throws: ``AttentionError/cannotRun(device:reason:)`` where the processor lacks the profile's instruction set, or the
   ///   machine the memory.
   init(_ problem: AttentionProblem, heads: Range<Int>, on device: DeviceProfile) throws {
@@ -56,31 +80,47 @@ public struct CPUPlan: Sendable, Equatable {
     var call = attention_call(problem)
     let canDecode = kernels.can_decode(&call)
     let partialFloats = kernels.partial_floats(&call)
+    func packedBytes(keys: Int) throws -> Int {
+      try Tensor.byteCount(
+        shape: [kernels.packed_key_floats(&call, Int32(keys)) + kernels.packed_value_floats(&call, Int32(keys))],
+        elementType: .float32)
+    }
+    func pass(_ sequence: AttentionSequence) -> Pass {
+      canDecode && sequence.queryLength <= Self.mostDecodedQueries ? .decode : .fused
+    }
 
+    let groups = problem.groups(of: heads)
     let usefulBytes = Self.usefulBytes(device)
+    var partKeys = try Self.partKeys(
+      groups.map { problem.sequences[$0.batch] }.filter { pass($0) == .fused }, problem.outputs,
+      tileRows: tileRows, tileKeys: tileKeys, tileBytes: packedBytes(keys: tileKeys), threads: threads)
+    if let keys = partKeys, try packedBytes(keys: keys) > usefulBytes / threads { partKeys = nil }
+    self.partKeys = partKeys
+
     var blocks: [Block] = []
-    for group in problem.groups(of: heads) {
+    for group in groups {
       let sequence = problem.sequences[group.batch]
       let keys = sequence.packedKeys(tile: tileKeys)
-      let pass: Pass = canDecode && sequence.queryLength <= Self.mostDecodedQueries ? .decode : .fused
-      let shape =
+      let pass = pass(sequence)
+      let ownKeys = pass == .fused ? partKeys : nil
+      let bytes =
         switch pass {
-        case .fused:
-          [
-            kernels.packed_key_floats(&call, Int32(keys.count))
-              + kernels.packed_value_floats(&call, Int32(keys.count))
-          ]
-        case .decode: [keys.count.tiles(of: tileKeys), group.heads.count, sequence.queryLength, partialFloats]
+        case .fused: try packedBytes(keys: ownKeys ?? keys.count) * (ownKeys == nil ? 1 : threads)
+        case .decode:
+          try Tensor.byteCount(
+            shape: [keys.count.tiles(of: tileKeys), group.heads.count, sequence.queryLength, partialFloats],
+            elementType: .float32)
         }
-      let bytes = try Tensor.byteCount(shape: shape, elementType: .float32)
       guard bytes <= device.globalMemory else {
         throw AttentionError.cannotRun(
           device: device.identifier,
           reason: "one key/value head takes \(bytes) bytes beside the tensors, its memory is \(device.globalMemory)")
       }
-      if let last = blocks.last, last.pass == pass, bytes <= usefulBytes - last.byteCount {
+      // Parts of however many heads have the same memory.
+      if let last = blocks.last, last.pass == pass, ownKeys != nil || bytes <= usefulBytes - last.byteCount {
         blocks[blocks.count - 1] = Block(
-          heads: last.heads.lowerBound..<group.heads.upperBound, pass: pass, byteCount: last.byteCount + bytes)
+          heads: last.heads.lowerBound..<group.heads.upperBound, pass: pass,
+          byteCount: ownKeys == nil ? last.byteCount + bytes : bytes)
       } else {
         blocks.append(Block(heads: group.heads, pass: pass, byteCount: bytes))
       }
@@ -112,7 +152,7 @@ extension AttentionProblem {
 
 extension AttentionSequence {
   /// The keys that some query sees by position, from a whole tile on.
-  func packedKeys(tile: Int) -> Range<Int> {
+  package func packedKeys(tile: Int) -> Range<Int> {
     guard queryLength > 0 else { return 0..<0 }
     let visible = visibleKeys(queries: 0..<queryLength)
     return visible.isEmpty ? 0..<0 : visible.lowerBound / tile * tile..<visible.upperBound
