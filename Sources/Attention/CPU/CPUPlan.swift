@@ -51,14 +51,13 @@ public struct CPUPlan: Sendable, Equatable {
   /// The keys of the largest part, where workers had better compute parts: where these are small, yet enough to keep all workers busy to
   /// the end, and nothing is asked for that walks all of a head's keys again.
   private static func partKeys(
-    _ sequences: [AttentionSequence], _ outputs: AttentionOutputs, tileRows: Int, tileKeys: Int, tileBytes: Int,
+    _ sequences: [AttentionSequence], _ outputs: AttentionOutputs, tileRows: Int, tileKeys: Int, mostKeys: Int,
     threads: Int
   ) -> Int? {
-    guard !sequences.isEmpty, !outputs.needsInsight, !outputs.needsScoreMatrix, tileBytes > 0 else { return nil }
-    let most = partBytes / tileBytes * tileKeys
+    guard !sequences.isEmpty, !outputs.needsInsight, !outputs.needsScoreMatrix else { return nil }
     var (count, largest) = (0, 0)
     for sequence in sequences {
-      guard let parts = sequence.parts(tileRows: tileRows, tileKeys: tileKeys, mostKeys: most) else { return nil }
+      guard let parts = sequence.parts(tileRows: tileRows, tileKeys: tileKeys, mostKeys: mostKeys) else { return nil }
       count += parts.count
       largest = max(largest, parts.map(\.keys.count).max() ?? 0)
     }
@@ -91,10 +90,10 @@ public struct CPUPlan: Sendable, Equatable {
 
     let groups = problem.groups(of: heads)
     let usefulBytes = Self.usefulBytes(device)
-    var partKeys = try Self.partKeys(
+    let partTiles = min(Self.partBytes, usefulBytes / threads) / max(1, try packedBytes(keys: tileKeys))
+    let partKeys = Self.partKeys(
       groups.map { problem.sequences[$0.batch] }.filter { pass($0) == .fused }, problem.outputs,
-      tileRows: tileRows, tileKeys: tileKeys, tileBytes: packedBytes(keys: tileKeys), threads: threads)
-    if let keys = partKeys, try packedBytes(keys: keys) > usefulBytes / threads { partKeys = nil }
+      tileRows: tileRows, tileKeys: tileKeys, mostKeys: partTiles * tileKeys, threads: threads)
     self.partKeys = partKeys
 
     var blocks: [Block] = []
