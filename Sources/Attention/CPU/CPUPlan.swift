@@ -4,7 +4,7 @@ import CAttention
 public struct CPUPlan: Sendable, Equatable {
   /// The two ways through a head.
   public enum Pass: String, Sendable {
-    /// Keys and values packed once, a tile of queries at a time.
+    /// Keys and values packed, a tile of queries at a time.
     case fused
     /// Few queries: keys and values read where they lie, in splits that are merged.
     case decode
@@ -24,7 +24,7 @@ public struct CPUPlan: Sendable, Equatable {
   public let tileKeys: Int
   public let blocks: [Block]
 
-  /// Where each worker packs the keys that it reads by itself, the most keys that it packs at once (``CPUPart``); nil where they are
+  /// Where each worker packs the keys that it reads by itself, the most keys that it packs at once (`CPUPart`); nil where they are
   /// packed for all of a block before any is read.
   public let partKeys: Int?
 

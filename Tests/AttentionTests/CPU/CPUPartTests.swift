@@ -54,7 +54,7 @@ struct CPUPartTests {
     var call = try Self.window.call().inOnePass(true)
     for poisoned in [false, true] {
       if poisoned {
-        // In a tile of keys whose first rows belong to one part and whose last to the next.
+        // In a tile of keys of which one part's queries see the first and the next part's the last. (With AMX a part ends with a tile.)
         let value = try HiddenTests.poison(call.value, 3060..<3061, .infinity)
         call.operands = .separate(query: call.query, key: call.key, value: value)
       }
