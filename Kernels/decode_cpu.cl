@@ -5,12 +5,11 @@
 //     S = modifiers(S), m', P = exp(S − m'), l'       row by row (online_softmax.cl)
 //     O = O · exp(m − m') + P·V                       VALUE_KEYS keys at a time, ROWS rows × COLUMNS vectors in registers
 //
-// Memory must not rest while a tile is computed, nor the other way round. So each row is asked for one phase ahead, as its
-// place in a constant stream: the tile's values while its keys are multiplied, the next tile's keys while its values are
-// weighed.
+// Memory must not rest while a tile is computed, nor the other way round. So what comes next is asked for, in the order in which it
+// lies, for the second-level cache first and then for the first: rows of a tile's keys, of its values, of the next tile's keys.
 //
-//   memory     V of tile 0     K of tile 1     V of tile 1     K of tile 2     …
-//   compute    Q·K of tile 0   P·V of tile 0   Q·K of tile 1   P·V of tile 1   …
+//   asked for  K of tile 0, its last rows   V of tile 0                      K of tile 1
+//   compute    Q·K of tile 0                Q·K of tile 0   P·V of tile 0    P·V of tile 0
 //
 // Rows are converted to float32 in registers; with UNPACK in memory, once for all rows of queries, which is better where
 // these are many blocks of ROWS.
@@ -41,84 +40,92 @@ typedef WIDE(float) vector_t;
 // MARK: Rows
 
 // Rows as the products read them.
-#if KEY_WIDTH % VECTOR || ROW_STORAGE >= 3 || (ROW_STORAGE != 0 && defined(UNPACK))
+#if KEY_WIDTH % VECTOR || (ROW_STORAGE != 0 && defined(UNPACK))
 #define UNPACK_KEYS
 typedef const float *key_row_t;
 #define KEY_ELEMENTS(row, d) WIDE(vload)(0, (row) + (d))
 #else
 typedef __global const uchar *key_row_t;
-#define KEY_ELEMENTS(row, d) row_elements(row, d)
+#define KEY_ELEMENTS(row, d) row_elements(row, d, KEY_WIDTH)
 #endif
-#if VALUE_WIDTH % VECTOR || ROW_STORAGE >= 3 || (ROW_STORAGE != 0 && defined(UNPACK))
+#if VALUE_WIDTH % VECTOR || (ROW_STORAGE != 0 && defined(UNPACK))
 #define UNPACK_VALUES
 typedef const float *value_row_t;
 #define VALUE_ELEMENTS(row, d) WIDE(vload)(0, (row) + (d))
 #else
 typedef __global const uchar *value_row_t;
-#define VALUE_ELEMENTS(row, d) row_elements(row, d)
+#define VALUE_ELEMENTS(row, d) row_elements(row, d, VALUE_STORED)
 #endif
 
-#if ROW_STORAGE <= 2
-// VECTOR elements of a row from element d on.
-static vector_t row_elements(__global const uchar *row, int d) {
+#if ROW_STORAGE >= 3
+// The scale of the block of 32 elements from d on.
+INLINE vector_t scale_at(__global const uchar *row, int d, const int stored) {
+  const ushort bits = ((__global const ushort *)(row + (ROW_STORAGE == 3 ? stored : stored / 2)))[d / 32];
+#ifdef FLOATS_OF_HALVES
+  return FLOATS_OF_HALVES((ushort16)bits);
+#else
+  // (PoCL converts several halves with one instruction, and a lone one step by step.)
+  const ushort4 four = bits;
+  return vload_half4(0, (const half *)&four).x;
+#endif
+}
+#endif
+
+// VECTOR elements of a row of `stored` elements, from d on.
+INLINE vector_t row_elements(__global const uchar *row, int d, const int stored) {
+  (void)stored;
 #if ROW_STORAGE == 0
   return WIDE(vload)(0, (__global const float *)row + d);
 #elif ROW_STORAGE == 1
   return LOAD_WIDE_HALF((__global const half *)row + d);
-#else
+#elif ROW_STORAGE == 2
   return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, (__global const ushort *)row + d)) << 16);
+#elif ROW_STORAGE == 3
+  return WIDE(convert_float)(WIDE(convert_int)(WIDE(vload)(0, (__global const char *)row + d))) * scale_at(row, d, stored);
+#else
+  const WIDE(int) bytes = WIDE(convert_int)(WIDE(vload)(0, row + d / 32 * 16 + d % 16));
+  return WIDE(convert_float)((d % 32 < 16 ? bytes & 15 : bytes >> 4) - 8) * scale_at(row, d, stored);
 #endif
 }
 
 // The first `count` elements of a row, then zeros to a whole vector.
 static void unpack_row(float *to, __global const uchar *row, const int count, const int stored) {
   int d = 0;
-  for (; d + VECTOR <= count; d += VECTOR) WIDE(vstore)(row_elements(row, d), 0, to + d);
+  for (; d + VECTOR <= count; d += VECTOR) WIDE(vstore)(row_elements(row, d, stored), 0, to + d);
   for (; d < count; d++) to[d] = row_element(row, d, stored);
   for (; d % VECTOR != 0; d++) to[d] = 0.0f;
 }
-#else
-// (PoCL converts several halves with one instruction, and a lone one step by step.)
-static float scale_of(__global const half *scales, int block) {
-  const ushort4 four = ((__global const ushort *)scales)[block];
-  return vload_half4(0, (const half *)&four).x;
-}
-
-// The same; 32 elements have one scale, whose conversion would otherwise take as long as theirs.
-static void unpack_row(float *to, __global const uchar *row, const int count, const int stored) {
-  __global const half *scales = (__global const half *)(row + (ROW_STORAGE == 3 ? stored : stored / 2));
-  for (int block = 0; block < count / 32; block++, to += 32) {
-    const float scale = scale_of(scales, block);
-#if ROW_STORAGE == 3
-#pragma unroll
-    for (int d = 0; d < 32; d += VECTOR)
-      WIDE(vstore)(WIDE(convert_float)(WIDE(convert_int)(WIDE(vload)(0, (__global const char *)row + block * 32 + d))) *
-                       scale, 0, to + d);
-#else
-#pragma unroll
-    for (int d = 0; d < 16; d += VECTOR) {
-      const WIDE(int) bytes = WIDE(convert_int)(WIDE(vload)(0, row + block * 16 + d));
-      WIDE(vstore)(WIDE(convert_float)((bytes & 15) - 8) * scale, 0, to + d);
-      WIDE(vstore)(WIDE(convert_float)((bytes >> 4) - 8) * scale, 0, to + 16 + d);
-    }
-#endif
-  }
-  for (int d = count / 32 * 32; d < (count + VECTOR - 1) / VECTOR * VECTOR; d++, to++)
-    *to = d < count ? row_element(row, d, stored) : 0.0f;
-}
-#endif
 
 // MARK: Prefetching
 
 // PoCL's prefetch does nothing, but its compiler is clang.
 #if defined(POCL_DEVICE_ADDRESS_BITS) && defined(__has_builtin)
 #if __has_builtin(__builtin_prefetch)
-#define FETCH_LINE(at) __builtin_prefetch((const void *)(uintptr_t)(at), 0, 3)
+#define FETCH_FAR(at) __builtin_prefetch((const void *)(uintptr_t)(at), 0, 2)
+#define FETCH_NEAR(at) __builtin_prefetch((const void *)(uintptr_t)(at), 0, 3)
 #endif
 #endif
-#ifndef FETCH_LINE
-#define FETCH_LINE(at) prefetch(at, CACHE_LINE)
+#ifndef FETCH_FAR
+#define FETCH_FAR(at) prefetch(at, CACHE_LINE)
+#define FETCH_NEAR(at)
 #endif
+
+// Lines of a row of `bytes` bytes, and rows from those at hand to those that are asked for.
+#define LINES(bytes) (((bytes) + CACHE_LINE - 1) / CACHE_LINE)
+#define ROWS_IN(room, bytes) ((room) < (bytes) ? 1 : (room) / (bytes) < TILE_KEYS ? (room) / (bytes) : TILE_KEYS)
+#define ROWS_FAR(bytes) ROWS_IN(8192, bytes)
+#define ROWS_NEAR(bytes) ROWS_IN(4096, bytes)
+
+// Asks for the lines `begin` … `end` − 1 of what is as far ahead of the rows at hand; of none nothing.
+INLINE void ask_lines(__global const uchar *const *at_hand, const int bytes, const int begin, const int end) {
+  if (!at_hand) return;
+#pragma unroll
+  for (int line = begin; line < end; line++) {
+    const int row = line / LINES(bytes), byte = line % LINES(bytes) * CACHE_LINE;
+    FETCH_FAR(at_hand[ROWS_FAR(bytes) + row] + byte);
+    FETCH_NEAR(at_hand[ROWS_NEAR(bytes) + row] + byte);
+  }
+}
 
 // MARK: Products
 
@@ -137,7 +144,9 @@ static float4 sums_of_four(vector_t a, vector_t b, vector_t c, vector_t d) {
 }
 
 // scores[r][0 … KEYS − 1] = query[r] · key[0 … KEYS − 1]
-INLINE void score_keys(__local float *scores, __local const float *query, const key_row_t *key) {
+INLINE void score_keys(__local float *scores, __local const float *query, const key_row_t *key,
+                       __global const uchar *const *at_hand) {
+  enum { BYTES = ROW_BYTES(KEY_WIDTH), ALL = KEYS * LINES(BYTES) };
   vector_t c[ROWS][KEYS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
@@ -150,6 +159,7 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
 #pragma unroll 4
 #endif
   for (int d = 0; d < KEY_FLOATS; d += VECTOR) {
+    ask_lines(at_hand, BYTES, ALL * d / KEY_FLOATS, ALL * (d + VECTOR) / KEY_FLOATS);
     vector_t k[KEYS];
 #pragma unroll
     for (int e = 0; e < KEYS; e++) k[e] = KEY_ELEMENTS(key[e], d);
@@ -174,24 +184,21 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
 #endif
 }
 
-// output[r][…] += Σ_j weights[r][j] · value[j][…] over `keys` keys, for the `columns` vectors from element d on. Meanwhile
-// the `rows` rows at `ahead` are asked for, a line with each key, for memory likes them in order.
+// output[r][…] += Σ_j weights[r][j] · value[j][…] over `keys` keys, for the `columns` vectors from element d on.
 //
 // (PoCL unrolls loops before it knows `columns`, and what is indexed by a variable then is not in registers.)
 #define FOR_COLUMNS(n) _Pragma("unroll") for (int n = 0; n < COLUMNS; n++) if (n < columns)
 INLINE void weigh(__local float *output, __local const float *weights, const value_row_t *value, const int keys, int d,
-                  const int columns, __global const uchar *const *ahead, const int rows) {
+                  const int columns, __global const uchar *const *at_hand) {
+  const int bytes = ROW_BYTES(VALUE_WIDTH), all = keys * LINES(bytes);
+  const int begin = all * d / VALUE_FLOATS, share = (all * columns * VECTOR + VALUE_FLOATS - 1) / VALUE_FLOATS;
   vector_t o[ROWS][COLUMNS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
     FOR_COLUMNS(n) o[r][n] = *(__local const vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR);
 #pragma unroll
   for (int j = 0; j < keys; j++) {
-#pragma unroll
-    for (int a = 0; a < rows; a++)
-#pragma unroll
-      for (int byte = j * CACHE_LINE; byte < ROW_BYTES(KEY_WIDTH); byte += keys * CACHE_LINE)
-        FETCH_LINE(ahead[a] + byte);
+    ask_lines(at_hand, bytes, begin + j * share / keys, begin + (j + 1) * share / keys);
     vector_t v[COLUMNS];
     FOR_COLUMNS(n) v[n] = VALUE_ELEMENTS(value[j], d + n * VECTOR);
 #pragma unroll
@@ -205,20 +212,13 @@ INLINE void weigh(__local float *output, __local const float *weights, const val
     FOR_COLUMNS(n) *(__local vector_t *)(output + r * VALUE_FLOATS + d + n * VECTOR) = o[r][n];
 }
 
-// All columns, and VALUE_KEYS rows asked for: so many with each of the first steps that they suffice for all.
+// All columns.
 INLINE void weigh_columns(__local float *output, __local const float *weights, const value_row_t *value, const int keys,
-                          __global const uchar *const *ahead) {
-  enum {
-    STEP = COLUMNS * VECTOR,
-    STEPS = VALUE_FLOATS / STEP,
-    AHEAD = (VALUE_KEYS + STEPS - 1) / (STEPS < 1 ? 1 : STEPS),
-    ASKING = (VALUE_KEYS + AHEAD - 1) / AHEAD
-  };
+                          __global const uchar *const *at_hand) {
   int d = 0;
-  for (; d + STEP <= VALUE_FLOATS && d < ASKING * STEP; d += STEP, ahead += AHEAD)
-    weigh(output, weights, value, keys, d, COLUMNS, ahead, AHEAD);
-  for (; d + STEP <= VALUE_FLOATS; d += STEP) weigh(output, weights, value, keys, d, COLUMNS, ahead, 0);
-  for (; d < VALUE_FLOATS; d += VECTOR) weigh(output, weights, value, keys, d, 1, ahead, 0);
+  for (; d + COLUMNS * VECTOR <= VALUE_FLOATS; d += COLUMNS * VECTOR)
+    weigh(output, weights, value, keys, d, COLUMNS, at_hand);
+  for (; d < VALUE_FLOATS; d += VECTOR) weigh(output, weights, value, keys, d, 1, at_hand);
 }
 
 // MARK: The piece
@@ -296,15 +296,12 @@ static void weigh_visible(Rows t, const Modifiers m, const Head head, int r, int
   }
 }
 
-// Where the keys and values of a tile are; after the last, the last again, so that whole groups of keys can be read and
-// asked for.
-typedef struct {
-  __global const uchar *key[TILE_KEYS + VALUE_KEYS];
-  __global const uchar *value[TILE_KEYS];
-} Tile;
+// Where the rows of a tile are: its keys, then its values; after the last, the last again, so that whole groups of keys can be
+// read and asked for.
+#define TILE_ROWS (2 * TILE_KEYS)
 
 // The next `keys` keys of a walk, at least one.
-static void locate(Tile *tile, Walk *walk, int keys, const Head head, __global const uchar *const *key_sources,
+static void locate(__global const uchar **tile, Walk *walk, int keys, const Head head, __global const uchar *const *key_sources,
                    __global const uchar *const *value_sources) {
   for (int k = 0; k < keys;) {
     const int end = min((long)keys, k + (long)places_left(walk));
@@ -313,14 +310,16 @@ static void locate(Tile *tile, Walk *walk, int keys, const Head head, __global c
     __global const uchar *key = key_sources[source_of(row)] + (head.key + place_of(row)) * ROW_BYTES(KEY_WIDTH);
     __global const uchar *value = value_sources[source_of(row)] + (head.value + place_of(row)) * ROW_BYTES(VALUE_STORED);
     for (; k < end; k++) {
-      tile->key[k] = key;
-      tile->value[k] = value;
+      tile[k] = key;
+      tile[TILE_KEYS + k] = value;
       key += (long)walk->row_step * ROW_BYTES(KEY_WIDTH);
       value += (long)walk->row_step * ROW_BYTES(VALUE_STORED);
     }
   }
-  for (int k = keys; k < TILE_KEYS + VALUE_KEYS; k++) tile->key[k] = tile->key[keys - 1];
-  for (int k = keys; k < TILE_KEYS; k++) tile->value[k] = tile->value[keys - 1];
+  for (int k = keys; k < TILE_KEYS; k++) {
+    tile[k] = tile[keys - 1];
+    tile[TILE_KEYS + k] = tile[TILE_KEYS + keys - 1];
+  }
 }
 
 __kernel ALONE void decode_cpu(
@@ -372,16 +371,14 @@ __kernel ALONE void decode_cpu(
   const Head first = heads[piece.head];
   Walk walk = {(__global const long *)(work + table_at) + piece.table, block_rows, row_step, piece.place};
 
-  Tile tiles[2];
+  __global const uchar *tiles[2 * TILE_ROWS];  // that at hand and the next: rows in the order in which they are read
+  __global const uchar *const *const key = tiles, *const *const value = tiles + TILE_KEYS;
   if (piece.begin < piece.end)
-    locate(tiles, &walk, min(TILE_KEYS, piece.end - piece.begin), first, key_sources, value_sources);
-  for (int j0 = piece.begin, at = 0; j0 < piece.end; j0 += TILE_KEYS, at = 1 - at) {
+    locate(tiles + TILE_ROWS, &walk, min(TILE_KEYS, piece.end - piece.begin), first, key_sources, value_sources);
+  for (int j0 = piece.begin; j0 < piece.end; j0 += TILE_KEYS) {
     const int keys = min(TILE_KEYS, piece.end - j0), next_keys = min(TILE_KEYS, piece.end - j0 - keys);
-    const Tile *const tile = tiles + at, *next = tile;
-    if (next_keys > 0) {
-      locate(tiles + 1 - at, &walk, next_keys, first, key_sources, value_sources);
-      next = tiles + 1 - at;
-    }
+    for (int k = 0; k < TILE_ROWS; k++) tiles[k] = tiles[TILE_ROWS + k];
+    if (next_keys > 0) locate(tiles + TILE_ROWS, &walk, next_keys, first, key_sources, value_sources);
     bool hidden = true, open = true;
     for (int r = 0; r < piece.rows; r++) {
       const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
@@ -396,22 +393,21 @@ __kernel ALONE void decode_cpu(
     if (hidden) continue;
 
     for (int k = 0; k < keys; k += KEYS) {
-#pragma unroll
-      for (int e = 0; e < KEYS; e++)
-#pragma unroll
-        for (int byte = 0; byte < ROW_BYTES(VALUE_WIDTH); byte += CACHE_LINE) FETCH_LINE(tile->value[k + e] + byte);
 #ifdef UNPACK_KEYS
       key_row_t rows[KEYS];
       float unpacked[KEYS][KEY_FLOATS];
       for (int e = 0; e < KEYS; e++) {
-        unpack_row(unpacked[e], tile->key[k + e], KEY_WIDTH, KEY_WIDTH);
+        ask_lines(key + k + e, ROW_BYTES(KEY_WIDTH), 0, LINES(ROW_BYTES(KEY_WIDTH)));
+        unpack_row(unpacked[e], key[k + e], KEY_WIDTH, KEY_WIDTH);
         rows[e] = unpacked[e];
       }
+      score_keys(t.weight + k, t.query, rows, 0);
 #else
-      const key_row_t *rows = tile->key + k;
+      const key_row_t *rows = key + k;
+      score_keys(t.weight + k, t.query, rows, rows);
 #endif
-      for (int b = 0; b < blocks; b++)
-        score_keys(t.weight + b * ROWS * TILE_KEYS + k, t.query + b * ROWS * KEY_FLOATS, rows);
+      for (int b = 1; b < blocks; b++)
+        score_keys(t.weight + b * ROWS * TILE_KEYS + k, t.query + b * ROWS * KEY_FLOATS, rows, 0);
     }
 
     for (int r = 0; r < piece.rows; r++) {
@@ -424,34 +420,36 @@ __kernel ALONE void decode_cpu(
       soften(t, m, head, r, i, j0, keys, unmodified && t.visibility[r] == TILE_OPEN);
     }
 
-    if (open || all_finite(tile->value, keys)) {
+    if (open || all_finite(value, keys)) {
       for (int k = 0; k < keys; k += VALUE_KEYS) {
         const int count = min(VALUE_KEYS, keys - k);
 #ifdef UNPACK_VALUES
+        __global const uchar *const *const asking = 0;
         value_row_t rows[VALUE_KEYS];
         float unpacked[VALUE_KEYS][VALUE_FLOATS];
         for (int e = 0; e < count; e++) {
-          unpack_row(unpacked[e], tile->value[k + e], VALUE_WIDTH, VALUE_STORED);
+          ask_lines(value + k + e, ROW_BYTES(VALUE_WIDTH), 0, LINES(ROW_BYTES(VALUE_WIDTH)));
+          unpack_row(unpacked[e], value[k + e], VALUE_WIDTH, VALUE_STORED);
           rows[e] = unpacked[e];
         }
 #else
-        const value_row_t *rows = tile->value + k;
+        const value_row_t *rows = value + k, *asking = rows;
 #endif
-        for (int b = 0; b < blocks; b++) {
-          __local float *to = t.output + b * ROWS * VALUE_FLOATS;
-          __local const float *weights = t.weight + b * ROWS * TILE_KEYS + k;
-          if (count == VALUE_KEYS) {
-            weigh_columns(to, weights, rows, VALUE_KEYS, next->key + k);
-          } else {
-            for (int e = 0; e < count; e++) weigh_columns(to, weights + e, rows + e, 1, next->key + k);
-          }
+        if (count == VALUE_KEYS) {
+          weigh_columns(t.output, t.weight + k, rows, VALUE_KEYS, asking);
+          for (int b = 1; b < blocks; b++)
+            weigh_columns(t.output + b * ROWS * VALUE_FLOATS, t.weight + b * ROWS * TILE_KEYS + k, rows, VALUE_KEYS, 0);
+        } else {
+          for (int b = 0; b < blocks; b++)
+            for (int e = 0; e < count; e++)
+              weigh_columns(t.output + b * ROWS * VALUE_FLOATS, t.weight + b * ROWS * TILE_KEYS + k + e, rows + e, 1, 0);
         }
       }
     } else {
       for (int r = 0; r < piece.rows; r++) {
         const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
         const int i = first_query + (piece.first_row + r) % queries;
-        if (t.visibility[r] != TILE_HIDDEN) weigh_visible(t, m, head, r, i, j0, keys, tile->value);
+        if (t.visibility[r] != TILE_HIDDEN) weigh_visible(t, m, head, r, i, j0, keys, value);
       }
     }
   }

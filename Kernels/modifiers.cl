@@ -18,8 +18,8 @@
 #define LOAD_WIDE(from) WIDE(vload)(0, from)
 #if SCORE_WIDTH == 16 && defined(__AVX512F__)
 // (PoCL's vload_half16 converts eight at a time and joins them.)
-#define LOAD_WIDE_HALF(from) \
-  __builtin_ia32_vcvtph2ps512_mask(as_short16(vload16(0, (__global const ushort *)(from))), (float16)0.0f, 0xffff, 4)
+#define FLOATS_OF_HALVES(bits) __builtin_ia32_vcvtph2ps512_mask(as_short16(bits), (float16)0.0f, 0xffff, 4)
+#define LOAD_WIDE_HALF(from) FLOATS_OF_HALVES(vload16(0, (__global const ushort *)(from)))
 #else
 #define LOAD_WIDE_HALF(from) WIDE(vload_half)(0, from)
 #endif
