@@ -44,22 +44,6 @@ static int columns_of(int value_dimension) { return padded(value_dimension, PANE
 
 // MARK: Parts
 
-// The first `count` of 16 neighbours, zeros for the others.
-static float16 load_sixteen(__global const storage_t *from, int count) {
-  if (count >= 16) {
-#if STORAGE == 0
-    return vload16(0, from);
-#elif STORAGE == 1
-    return LOAD_WIDE_HALF((__global const half *)from);
-#else
-    return as_float16(convert_uint16(vload16(0, from)) << 16);
-#endif
-  }
-  float sixteen[16];
-  for (int n = 0; n < 16; n++) sixteen[n] = n < count ? load_element(from, n) : 0.0f;
-  return vload16(0, sixteen);
-}
-
 // The nearest bfloat16 numbers, as the upper halves of words, taken from a vector.
 static uint16 take_part(float16 *x) {
   const uint16 part = (as_uint16(*x) + 0x8000u) & 0xffff0000u;
@@ -86,29 +70,11 @@ static uint16 magnitude_of(float16 x) { return as_uint16(x) & 0x7fffffffu; }
 // The same of a row of queries or keys: rows, because a product with one of them tells nothing of another.
 static bool row_fits(__global const storage_t *row, int width) {
   uint16 most = 0;
-  for (int d = 0; d < width; d += 16) most = max(most, magnitude_of(load_sixteen(row + d, width - d)));
+  for (int d = 0; d < width; d += 16) most = max(most, magnitude_of(load_vector(row + d, width - d)));
   return numbers_fit(most, true);
 }
 
 // MARK: Packing
-
-// A block of 16 × 16 words turned over: where a word is, its row's number and its column's, written one after the other in binary,
-// is rotated by one place in each of four steps.
-static void transpose(uint16 v[16]) {
-#pragma unroll
-  for (int step = 0; step < 4; step++) {
-    uint16 to[16];
-#pragma unroll
-    for (int n = 0; n < 8; n++) {
-      to[2 * n].even = v[n].lo;
-      to[2 * n].odd = v[n + 8].lo;
-      to[2 * n + 1].even = v[n].hi;
-      to[2 * n + 1].odd = v[n + 8].hi;
-    }
-#pragma unroll
-    for (int n = 0; n < 16; n++) v[n] = to[n];
-  }
-}
 
 // Returns whether all keys fit.
 static bool pack_key_tile(__global uint *panels, __global const storage_t *rows, int row_count, int width) {
@@ -120,8 +86,8 @@ static bool pack_key_tile(__global uint *panels, __global const storage_t *rows,
       for (int x = 0; x < 16; x++) {
         float16 low = 0.0f, high = 0.0f;
         if (row + x < row_count) {
-          low = load_sixteen(rows + (long)(row + x) * width + d, width - d);
-          high = load_sixteen(rows + (long)(row + x) * width + d + 16, width - d - 16);
+          low = load_vector(rows + (long)(row + x) * width + d, width - d);
+          high = load_vector(rows + (long)(row + x) * width + d + 16, width - d - 16);
         }
         most[x] = max(most[x], max(magnitude_of(low), magnitude_of(high)));
         for (int p = 0; p < PARTS; p++) {
@@ -148,8 +114,8 @@ static uint16 pack_value_tile(__global uint *panels, long panel_stride, __global
   for (int j = 0; j < padded(row_count, DEPTH); j += j % 16 == 15 ? 17 : 1)
     for (int n = 0; n < columns_of(width); n += 16) {
       float16 low = 0.0f, high = 0.0f;
-      if (j < row_count) low = load_sixteen(rows + (long)j * width + n, width - n);
-      if (j + 16 < row_count) high = load_sixteen(rows + (long)(j + 16) * width + n, width - n);
+      if (j < row_count) low = load_vector(rows + (long)j * width + n, width - n);
+      if (j + 16 < row_count) high = load_vector(rows + (long)(j + 16) * width + n, width - n);
       most = max(most, max(magnitude_of(low), magnitude_of(high)));
       __global uint *to = panels + n / PANEL * panel_stride + j / DEPTH * (PARTS * 2 * TILE_WORDS) +
                           n % PANEL / 16 * TILE_WORDS + j % 16 * 16;

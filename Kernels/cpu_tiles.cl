@@ -52,6 +52,42 @@ static KeysToPack keys_to_pack(__global const KeyValueHead *heads, int key_tiles
   return keys;
 }
 
+// MARK: Rows
+
+// The first `count` of VECTOR neighbours, zeros for the others.
+static vector_t load_vector(__global const storage_t *from, int count) {
+  if (count >= VECTOR) {
+#if STORAGE == 0
+    return WIDE(vload)(0, from);
+#elif STORAGE == 1
+    return LOAD_WIDE_HALF((__global const half *)from);
+#else
+    return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, from)) << 16);
+#endif
+  }
+  float some[VECTOR];
+  for (int n = 0; n < VECTOR; n++) some[n] = n < count ? load_element(from, n) : 0.0f;
+  return WIDE(vload)(0, some);
+}
+
+// A block of VECTOR × VECTOR words turned over: where a word is, its row's number and its column's, written one after the other in
+// binary, is rotated by one place in each step.
+static void transpose(WIDE(uint) v[VECTOR]) {
+#pragma unroll
+  for (int step = 1; step < VECTOR; step *= 2) {
+    WIDE(uint) to[VECTOR];
+#pragma unroll
+    for (int n = 0; n < VECTOR / 2; n++) {
+      to[2 * n].even = v[n].lo;
+      to[2 * n].odd = v[n + VECTOR / 2].lo;
+      to[2 * n + 1].even = v[n].hi;
+      to[2 * n + 1].odd = v[n + VECTOR / 2].hi;
+    }
+#pragma unroll
+    for (int n = 0; n < VECTOR; n++) v[n] = to[n];
+  }
+}
+
 static float largest_of(vector_t v) { return REDUCE(v, LARGER); }
 static float sum_of(vector_t v) { return REDUCE(v, SUM); }
 

@@ -39,8 +39,8 @@ static void load_queries(Tile *t, __global const storage_t *query, int head_dime
     for (int d = 0; d < head_dimension; d += DEPTH) {
       float16 low = 0.0f, high = 0.0f;
       if (row < t->rows) {
-        low = load_sixteen(query + (long)row * head_dimension + d, head_dimension - d);
-        high = load_sixteen(query + (long)row * head_dimension + d + 16, head_dimension - d - 16);
+        low = load_vector(query + (long)row * head_dimension + d, head_dimension - d);
+        high = load_vector(query + (long)row * head_dimension + d + 16, head_dimension - d - 16);
       }
       most = max(most, max(magnitude_of(low), magnitude_of(high)));
       for (int p = 0; p < PARTS; p++) {

@@ -26,54 +26,33 @@
 
 // MARK: Packing
 
-// Four neighbours of a row, zeros of a row that is not there.
-static float4 load_four_of(__global const storage_t *rows, int row, int row_count, int width, int d) {
-  return row < row_count ? load_four(rows, (long)row * width + d) : (float4)0.0f;
-}
-
-// panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys: blocks of 4 × 4 are turned over in registers.
+// panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys: blocks of VECTOR × VECTOR are turned over in registers.
 static void pack_key_tile(__global float *panels, __global const storage_t *rows, int row_count, int width) {
-  for (int p = 0; p * PANEL < row_count; p++, panels += (long)width * PANEL)
-    for (int x = 0; x < PANEL; x += 4) {
-      const int row = p * PANEL + x;
-      __global float *to = panels + x;
-      int d = 0;
-      for (; d + 4 <= width; d += 4, to += 4 * PANEL) {
-        const float4 a = load_four_of(rows, row, row_count, width, d), b = load_four_of(rows, row + 1, row_count, width, d);
-        const float4 c = load_four_of(rows, row + 2, row_count, width, d), e = load_four_of(rows, row + 3, row_count, width, d);
-        vstore4((float4)(a.x, b.x, c.x, e.x), 0, to);
-        vstore4((float4)(a.y, b.y, c.y, e.y), 0, to + PANEL);
-        vstore4((float4)(a.z, b.z, c.z, e.z), 0, to + 2 * PANEL);
-        vstore4((float4)(a.w, b.w, c.w, e.w), 0, to + 3 * PANEL);
-      }
-      for (; d < width; d++, to += PANEL)
-        for (int n = 0; n < 4; n++) to[n] = row + n < row_count ? load_element(rows, (long)(row + n) * width + d) : 0.0f;
+  for (int row = 0; row < padded(row_count, PANEL); row += VECTOR) {
+    __global float *to = panels + (long)(row / PANEL) * PANEL * width + row % PANEL;
+    for (int d = 0; d < width; d += VECTOR, to += VECTOR * PANEL) {
+      WIDE(uint) v[VECTOR];
+      for (int x = 0; x < VECTOR; x++)
+        v[x] = row + x < row_count ? WIDE(as_uint)(load_vector(rows + (long)(row + x) * width + d, width - d)) : (WIDE(uint))0;
+      transpose(v);
+#pragma unroll
+      for (int n = 0; n < VECTOR; n++)
+        if (n < width - d) WIDE(vstore)(WIDE(as_float)(v[n]), 0, to + n * PANEL);
     }
+  }
 }
 
 // panels[c][row][x] = rows[row][c · PANEL + x] for one tile of keys, panels `panel_stride` apart; whether all are finite.
 static bool pack_value_tile(__global float *panels, long panel_stride, __global const storage_t *rows, int row_count,
                             int width) {
-  int4 finite = -1;
-  bool rest_finite = true;
+  WIDE(int) finite = -1;
   for (int row = 0; row < padded(row_count, PANEL); row++)
-    for (int c = 0; c * PANEL < width; c++) {
-      __global float *to = panels + c * panel_stride + row * PANEL;
-      const int columns = row < row_count ? min(PANEL, width - c * PANEL) : 0;
-      const long at = (long)row * width + c * PANEL;
-      int x = 0;
-      for (; x + 4 <= columns; x += 4) {
-        const float4 four = load_four(rows, at + x);
-        finite &= isfinite(four);
-        vstore4(four, 0, to + x);
-      }
-      for (; x < columns; x++) {
-        to[x] = load_element(rows, at + x);
-        rest_finite = rest_finite && isfinite(to[x]);
-      }
-      for (; x < PANEL; x++) to[x] = 0.0f;
+    for (int n = 0; n < padded(width, PANEL); n += VECTOR) {
+      const vector_t v = row < row_count ? load_vector(rows + (long)row * width + n, width - n) : (vector_t)0.0f;
+      finite &= isfinite(v);
+      WIDE(vstore)(v, 0, panels + n / PANEL * panel_stride + row * PANEL + n % PANEL);
     }
-  return rest_finite && all(finite);
+  return all(finite);
 }
 
 __kernel ALONE void pack_keys_values(
@@ -127,7 +106,7 @@ typedef struct {
 static void load_queries(Tile t, __global const storage_t *query, int rows, int head_dimension) {
   const int elements = rows * head_dimension, end = padded(rows, ROWS) * head_dimension;
   int n = 0;
-  for (; n + 4 <= elements; n += 4) vstore4(load_four(query, n), 0, t.query + n);
+  for (; n + VECTOR <= elements; n += VECTOR) WIDE(vstore)(load_vector(query + n, VECTOR), 0, t.query + n);
   for (; n < end; n++) t.query[n] = n < elements ? load_element(query, n) : 0.0f;
 }
 
@@ -309,9 +288,16 @@ __kernel ALONE void fused_cpu(
 
   for (int row = 0; row < rows; row++) {
     const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);
-    log_sum_exp[head.log_sum_exp + i0 + row] = log_sum_exp_of(end);
+    t.maximum[row] = end.maximum;
+    t.sum[row] = end.sum;
     for (int n = 0; n < value_dimension; n += 4)
       store_four(output, head.output + (long)(i0 + row) * value_dimension + n,
                  vload4(0, t.output + row * columns + n) * end.factor, value_dimension - n);
+  }
+  // (Logarithms of a vector of rows take as long as one. Past the last row there is memory of the tile.)
+  for (int row = 0; row < rows; row += VECTOR) {
+    float some[VECTOR];
+    WIDE(vstore)(WIDE(vload)(0, t.maximum + row) + log(WIDE(vload)(0, t.sum + row)), 0, some);
+    for (int n = 0; n < min(VECTOR, rows - row); n++) log_sum_exp[head.log_sum_exp + i0 + row + n] = some[n];
   }
 }
