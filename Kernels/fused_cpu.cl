@@ -294,10 +294,15 @@ __kernel ALONE void fused_cpu(
       store_four(output, head.output + (long)(i0 + row) * value_dimension + n,
                  vload4(0, t.output + row * columns + n) * end.factor, value_dimension - n);
   }
-  // (Logarithms of a vector of rows take as long as one. Past the last row there is memory of the tile.)
+  // (Logarithms of a vector of rows take as long as one.)
   for (int row = 0; row < rows; row += VECTOR) {
-    float some[VECTOR];
-    WIDE(vstore)(WIDE(vload)(0, t.maximum + row) + log(WIDE(vload)(0, t.sum + row)), 0, some);
-    for (int n = 0; n < min(VECTOR, rows - row); n++) log_sum_exp[head.log_sum_exp + i0 + row + n] = some[n];
+    const int count = min(VECTOR, rows - row);
+    float maxima[VECTOR], some[VECTOR];
+    for (int n = 0; n < VECTOR; n++) {
+      maxima[n] = n < count ? t.maximum[row + n] : 0.0f;
+      some[n] = n < count ? t.sum[row + n] : 1.0f;
+    }
+    WIDE(vstore)(WIDE(vload)(0, maxima) + log(WIDE(vload)(0, some)), 0, some);
+    for (int n = 0; n < count; n++) log_sum_exp[head.log_sum_exp + i0 + row + n] = some[n];
   }
 }
