@@ -93,20 +93,27 @@ static float sum_of(vector_t v) { return REDUCE(v, SUM); }
 
 // MARK: What is visible
 
-// A range of keys of the tile, multiples of PANEL.
+// A range of keys of the tile.
 typedef struct {
   int begin, end;
 } Span;
 
-// The panels of keys first … first + TILE_KEYS − 1 that some row of the block sees by position.
+static bool is_empty(Span span) { return span.begin >= span.end; }
+static bool holds(Span span, int key) { return key >= span.begin && key < span.end; }
+
+// The smallest range of whole units that holds a span.
+static Span whole(Span span, int unit) {
+  const Span units = {span.begin / unit * unit, padded(span.end, unit)};
+  return units;
+}
+
+// The keys of first … first + TILE_KEYS − 1 that some row of the block sees by position.
 static Span span_of_block(const Head head, int i0, int last, int first) {
-  const int begin = max(first_visible(head, i0) - first, 0) / PANEL * PANEL;
-  const int end = min(padded(max(end_visible(head, last) - first, 0), PANEL), TILE_KEYS);
-  const Span span = {begin, end};
+  const Span span = {max(first_visible(head, i0) - first, 0), clamp(end_visible(head, last) - first, 0, TILE_KEYS)};
   return span;
 }
 
-// What every row of a block sees of a span and only the scale modifies. Without mask and blocks that is the middle of it,
+// What every row of a block sees of a span, whole panels, and only the scale modifies. Without mask and blocks that is the middle of it,
 // between the edges that causal masks and windows have there; with them all or nothing.
 static Span plain_span(const Modifiers m, const Head head, int i0, int last, int first, Span span, int visibility) {
   Span plain = {span.begin, span.begin};

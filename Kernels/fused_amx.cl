@@ -26,7 +26,6 @@ typedef struct {
   Span plain[ROW_BLOCKS];  // of that, what every row sees and only the scale modifies
 } Tile;
 
-static bool is_empty(Span span) { return span.begin >= span.end; }
 
 static __local float *scores_of(const Tile *t, int row) { return t->weight + row * SCORE_STRIDE; }
 
@@ -362,7 +361,7 @@ static bool find_spans(Tile *t, const Modifiers m, const Head head, int j0, int 
   bool any = false;
   for (int b = 0; b < t->blocks; b++) {
     const int first = t->i0 + b * ROWS, end = min(first + ROWS, last + 1);
-    Span span = span_of_block(head, first, end - 1, j0);
+    Span span = whole(span_of_block(head, first, end - 1, j0), PANEL);
     const int visibility = tile_visibility(m, head, first, end - first, j0 + span.begin, span.end - span.begin, mask_class);
     if (visibility == TILE_HIDDEN) span.end = span.begin;
     t->spans[b] = span;

@@ -246,43 +246,46 @@ __kernel ALONE void fused_cpu(
     const int mask_class = mask_kind == MASK_NONE ? TILE_OPEN : classes[tile];
     if (tile_visibility(m, head, i0, rows, j0, TILE_KEYS, mask_class) == TILE_HIDDEN) continue;
 
-    Span spans[ROW_BLOCKS], plain[ROW_BLOCKS];
+    // The keys that each block of rows sees, the panels that hold them, and which of those are plain. A block that sees nothing has
+    // no part in the tile.
+    const Span nothing = {0, 0};
+    Span keys[ROW_BLOCKS], panels[ROW_BLOCKS], plain[ROW_BLOCKS];
     for (int b = 0; b < blocks; b++) {
       const int first = i0 + b * ROWS, end = min(first + ROWS, last + 1);
-      spans[b] = span_of_block(head, first, end - 1, j0);
-      const int visibility = tile_visibility(m, head, first, end - first, j0 + spans[b].begin,
-                                             spans[b].end - spans[b].begin, mask_class);
-      // A block of rows that sees nothing of the tile has no part in it.
-      if (visibility == TILE_HIDDEN) spans[b].end = spans[b].begin;
-      plain[b] = plain_span(m, head, first, end - 1, j0, spans[b], visibility);
+      keys[b] = span_of_block(head, first, end - 1, j0);
+      panels[b] = whole(keys[b], PANEL);
+      const int visibility = tile_visibility(m, head, first, end - first, j0 + panels[b].begin,
+                                             panels[b].end - panels[b].begin, mask_class);
+      if (visibility == TILE_HIDDEN) panels[b] = keys[b] = nothing;
+      plain[b] = plain_span(m, head, first, end - 1, j0, panels[b], visibility);
     }
-    const Span whole = span_of_block(head, i0, last, j0);
+    const Span all = whole(span_of_block(head, i0, last, j0), PANEL);
 
     __global const float *key = packed_key + head.key + (long)j0 * head_dimension;
-    for (int j = whole.begin; j < whole.end; j += PANEL)
+    for (int j = all.begin; j < all.end; j += PANEL)
       for (int b = 0; b < blocks; b++)
-        if (j >= spans[b].begin && j < spans[b].end)
-          score_panel(t, m, j >= plain[b].begin && j < plain[b].end, b, j, key + (long)j * head_dimension, head_dimension);
+        if (holds(panels[b], j)) score_panel(t, m, holds(plain[b], j), b, j, key + (long)j * head_dimension, head_dimension);
 
     for (int b = 0; b < blocks; b++) {
-      const Span before = {spans[b].begin, plain[b].begin}, after = {plain[b].end, spans[b].end};
+      const Span vectors = whole(keys[b], VECTOR);  // (the rest of their panels stays unread)
+      const Span before = {vectors.begin, plain[b].begin}, after = {max(plain[b].end, vectors.begin), vectors.end};
       for (int row = b * ROWS; row < b * ROWS + ROWS; row++) {
-        if (plain[b].begin < plain[b].end) t.seen[row] = 1;
+        if (!is_empty(plain[b])) t.seen[row] = 1;
         __local vector_t *scores = (__local vector_t *)(t.weight + row * TILE_KEYS);
         const int i = min(i0 + row, last);
-        if (before.begin < before.end) modify_row(scores, t.largest + row, t.seen + row, m, head, i, j0, before);
-        if (after.begin < after.end) modify_row(scores, t.largest + row, t.seen + row, m, head, i, j0, after);
+        if (!is_empty(before)) modify_row(scores, t.largest + row, t.seen + row, m, head, i, j0, before);
+        if (!is_empty(after)) modify_row(scores, t.largest + row, t.seen + row, m, head, i, j0, after);
       }
-      softmax_block(t, b, spans[b]);
+      softmax_block(t, b, vectors);
     }
 
     __global const float *value = packed_value + head.value + (long)j0 * PANEL;
     if (finite[head.key_tiles + tile]) {
       for (int n = 0; n < columns; n += PANEL)
-        for (int b = 0; b < blocks; b++) weigh_panel(t, b, n, columns, spans[b], value + n / PANEL * panel_stride);
+        for (int b = 0; b < blocks; b++) weigh_panel(t, b, n, columns, keys[b], value + n / PANEL * panel_stride);
     } else {
       for (int row = 0; row < rows; row++)
-        weigh_visible(t, m, head, row, i0 + row, j0, columns, spans[row / ROWS], value, panel_stride);
+        weigh_visible(t, m, head, row, i0 + row, j0, columns, keys[row / ROWS], value, panel_stride);
     }
   }
 

@@ -20,7 +20,7 @@ struct CPUPartTests {
 
   @Test("Parts cover the queries in order, and hold whole tiles of all the keys that these see", arguments: sequences)
   func parts(sequence: AttentionSequence) throws {
-    for (rows, keys) in [(128, 256), (72, 256)] {
+    for (rows, keys) in [(144, 256), (128, 256), (72, 256)] {
       let parts = try #require(sequence.parts(tileRows: rows, tileKeys: keys, mostKeys: 2048))
       let all = sequence.packedKeys(tile: keys)
       #expect(parts.flatMap(\.queries) == Array(0..<sequence.queryLength))
