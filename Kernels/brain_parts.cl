@@ -133,14 +133,14 @@ enum { FIT_KEYS = 1, FIT_VALUES = 2 };
 __kernel ALONE void pack_keys_values(
     __global const KeyValueHead *heads, __global const storage_t *key, __global const storage_t *value,
     __global uint *packed_key, __global uint *packed_value, __global uchar *fit,
-    int head_dimension, int value_dimension, int key_tiles) {
-  const KeysToPack keys = keys_to_pack(heads, key_tiles);
+    int head_dimension, int value_dimension, int first_key, int key_tiles) {
+  const KeysToPack keys = keys_to_pack(heads, first_key, key_tiles);
   if (keys.rows <= 0) return;
   const KeyValueHead head = keys.head;
   const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * 16 * PARTS;
-  const bool keys_fit = pack_key_tile(packed_key + head.packed_key + (long)keys.first * depth_of(head_dimension) / 2 * PARTS,
+  const bool keys_fit = pack_key_tile(packed_key + head.packed_key + (long)keys.place * depth_of(head_dimension) / 2 * PARTS,
                                       key + head.key + (long)keys.first * head_dimension, keys.rows, head_dimension);
-  const uint16 values = pack_value_tile(packed_value + head.packed_value + (long)keys.first * 16 * PARTS, panel_stride,
+  const uint16 values = pack_value_tile(packed_value + head.packed_value + (long)keys.place * 16 * PARTS, panel_stride,
                                         value + head.value + (long)keys.first * value_dimension, keys.rows, value_dimension);
   fit[keys.tile] = (keys_fit ? FIT_KEYS : 0) | (numbers_fit(values, false) ? FIT_VALUES : 0);
 }

@@ -35,19 +35,21 @@ typedef struct {
   int padding;
 } KeyValueHead;
 
-// What a work-group packs: of a head, the tile of keys that is `tile` among all, `rows` keys from `first` on; none past the last.
+// What a work-group packs: of a head, `rows` keys from `first` on, none past the last. They are the tile of keys that is `tile` among
+// all packed ones, and `place` keys of the head are packed before them.
 typedef struct {
   KeyValueHead head;
   long tile;
-  int first, rows;
+  int first, rows, place;
 } KeysToPack;
 
-static KeysToPack keys_to_pack(__global const KeyValueHead *heads, int key_tiles) {
+static KeysToPack keys_to_pack(__global const KeyValueHead *heads, int first_key, int key_tiles) {
   const int tile = get_group_id(0) % key_tiles;
   KeysToPack keys;
   keys.head = heads[get_group_id(0) / key_tiles];
   keys.tile = keys.head.tiles + tile;
-  keys.first = tile * TILE_KEYS;
+  keys.place = tile * TILE_KEYS;
+  keys.first = first_key + keys.place;
   keys.rows = min(TILE_KEYS, keys.head.key_length - keys.first);
   return keys;
 }

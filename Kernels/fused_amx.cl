@@ -377,7 +377,7 @@ __kernel ALONE void fused_amx(
     __global const uint *packed_value, __global const uchar *fit, __global const uchar *mask,
     __global const uchar *mask_classes, __global const uchar *block_mask, __global storage_t *output,
     __global float *log_sum_exp, __local float16 *scratch, int head_dimension, int value_dimension,
-    int first_row, int row_tiles, int has_sinks,
+    int first_row, int row_tiles, int first_key, int has_sinks,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride,
     int query_block, int key_block, int block_columns) {
   const int group = get_group_id(0);
@@ -423,13 +423,13 @@ __kernel ALONE void fused_amx(
     if (!find_spans(&t, m, head, j0, mask_kind == MASK_NONE ? TILE_OPEN : classes[tile])) continue;
     const KeyValueHead rows = key_value_heads[head.score];
     Keys keys;
-    keys.keys = packed_key + head.key + (long)j0 * (depth_of(head_dimension) / 2) * PARTS;
-    keys.values = packed_value + head.value + (long)j0 * 16 * PARTS;
+    keys.keys = packed_key + head.key + (long)(j0 - first_key) * (depth_of(head_dimension) / 2) * PARTS;
+    keys.values = packed_value + head.value + (long)(j0 - first_key) * 16 * PARTS;
     keys.panel_stride = (long)padded(head.key_length, TILE_KEYS) * 16 * PARTS;
     keys.key = key + rows.key + (long)j0 * head_dimension;
     keys.value = value + rows.value + (long)j0 * value_dimension;
     keys.count = min(TILE_KEYS, head.key_length - j0);
-    keys.fit = fit[head.key_tiles + tile];
+    keys.fit = fit[head.key_tiles + tile - first_key / TILE_KEYS];
     attend_keys(&t, &registers, &constants, m, head, j0, keys, queries, head_dimension, value_dimension);
   }
   END_TILES();

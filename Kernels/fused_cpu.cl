@@ -58,15 +58,15 @@ static bool pack_value_tile(__global float *panels, long panel_stride, __global 
 __kernel ALONE void pack_keys_values(
     __global const KeyValueHead *heads, __global const storage_t *key, __global const storage_t *value,
     __global float *packed_key, __global float *packed_value, __global uchar *finite,
-    int head_dimension, int value_dimension, int key_tiles) {
-  const KeysToPack keys = keys_to_pack(heads, key_tiles);
+    int head_dimension, int value_dimension, int first_key, int key_tiles) {
+  const KeysToPack keys = keys_to_pack(heads, first_key, key_tiles);
   if (keys.rows <= 0) return;
   const KeyValueHead head = keys.head;
   const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
-  pack_key_tile(packed_key + head.packed_key + (long)keys.first * head_dimension,
+  pack_key_tile(packed_key + head.packed_key + (long)keys.place * head_dimension,
                 key + head.key + (long)keys.first * head_dimension, keys.rows, head_dimension);
   finite[keys.tile] =
-      pack_value_tile(packed_value + head.packed_value + (long)keys.first * PANEL, panel_stride,
+      pack_value_tile(packed_value + head.packed_value + (long)keys.place * PANEL, panel_stride,
                       value + head.value + (long)keys.first * value_dimension, keys.rows, value_dimension);
 }
 
@@ -204,7 +204,7 @@ __kernel ALONE void fused_cpu(
     __global const float *packed_value, __global const uchar *finite, __global const uchar *mask,
     __global const uchar *mask_classes, __global const uchar *block_mask, __global storage_t *output,
     __global float *log_sum_exp, __local vector_t *scratch, int head_dimension, int value_dimension,
-    int first_row, int row_tiles, int has_sinks,
+    int first_row, int row_tiles, int first_key, int has_sinks,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride, int mask_class_stride,
     int query_block, int key_block, int block_columns) {
   const int group = get_group_id(0);
@@ -261,7 +261,7 @@ __kernel ALONE void fused_cpu(
     }
     const Span all = whole(span_of_block(head, i0, last, j0), PANEL);
 
-    __global const float *key = packed_key + head.key + (long)j0 * head_dimension;
+    __global const float *key = packed_key + head.key + (long)(j0 - first_key) * head_dimension;
     for (int j = all.begin; j < all.end; j += PANEL)
       for (int b = 0; b < blocks; b++)
         if (holds(panels[b], j)) score_panel(t, m, holds(plain[b], j), b, j, key + (long)j * head_dimension, head_dimension);
@@ -279,8 +279,8 @@ __kernel ALONE void fused_cpu(
       softmax_block(t, b, vectors);
     }
 
-    __global const float *value = packed_value + head.value + (long)j0 * PANEL;
-    if (finite[head.key_tiles + tile]) {
+    __global const float *value = packed_value + head.value + (long)(j0 - first_key) * PANEL;
+    if (finite[head.key_tiles + tile - first_key / TILE_KEYS]) {
       for (int n = 0; n < columns; n += PANEL)
         for (int b = 0; b < blocks; b++) weigh_panel(t, b, n, columns, keys[b], value + n / PANEL * panel_stride);
     } else {

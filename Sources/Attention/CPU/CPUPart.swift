@@ -1,10 +1,10 @@
-/// Some queries of the heads that share a key/value head, which one worker computes by itself: it packs the keys that they see in
-/// memory of its own, where they are still at hand when they are read.
+/// Some queries with the keys that they see, which are packed for them alone, so that they are still in a cache when they are read:
+/// by one worker of the CPU backend, of the heads that share a key/value head; on an OpenCL device of all heads (`FusedCPUTiles.parts`).
 ///
 /// ```
 ///             keys ───────────►                    a window, in three parts
 ///   queries  ┌──────┐
-///      │     │░░    │ part 0                       ░  packed by whoever computes the part;
+///      │     │░░    │ part 0                       ░  packed for the part;
 ///      ▼     │░░░   ├───┐                             a part's keys begin before those of its queries,
 ///            └─┐░░░ │   │ part 1                      and so some are packed twice
 ///              │ ░░░│░  ├─┐

@@ -56,7 +56,7 @@ final class FusedCPUCall: CallKernels {
   }
 }
 
-/// The fused kernels of one block: pack keys and values → for each slice, classify its mask → attention.
+/// The fused kernels of one block, for each part of its queries: pack keys and values → classify the mask → attention.
 private struct FusedCPUPass: BlockPass {
   private let heads: Buffer
   private let keyValueHeads: Buffer
@@ -66,7 +66,7 @@ private struct FusedCPUPass: BlockPass {
   private let kernels: FusedCPUKernels
   private let mask: MaskRows
   private let keyValueHeadCount: Int
-  private let keyTiles: Int
+  private let parts: [CPUPart]
 
   init(
     _ contents: BlockContents, _ scratch: FusedCPUCall, _ kernels: FusedCPUKernels, _ mask: MaskRows,
@@ -77,29 +77,43 @@ private struct FusedCPUPass: BlockPass {
     self.kernels = kernels
     self.mask = mask
     keyValueHeadCount = keyValueHeads.count
-    keyTiles = keyValueHeads.map { kernels.tiles.keyTiles(Int($0.keyLength)) }.max() ?? 0
+    let slices = contents.block.slices
+    // (What walks all of a head's keys again does so a slice at a time.)
+    let own = contents.insight == nil && slices.count == 1
+    parts =
+      (own ? kernels.tiles.parts(contents.problem, heads: contents.block.heads) : nil)
+      ?? slices.enumerated().map { index, queries in
+        CPUPart(queries: queries, keys: 0..<(index == 0 ? Int(keyValueHeads.map(\.keyLength).max() ?? 0) : 0))
+      }
     let context = contents.queues.upload.context
     self.heads = try heads.withUnsafeBytes { try Buffer(context, copying: $0) }
     self.keyValueHeads = try keyValueHeads.withUnsafeBytes { try Buffer(context, copying: $0) }
   }
 
   func enqueue(after uploaded: Event?, _ results: ResultBuffers) throws -> Event? {
-    var last = try enqueuePacking(after: uploaded)
-    for slice in contents.block.slices { last = try enqueueSlice(slice, after: last ?? uploaded) }
+    var last = uploaded
+    for part in parts {
+      last = try enqueuePacking(part.keys, after: last)
+      last = try enqueueSlice(part.queries, firstKey: part.keys.lowerBound, after: last)
+    }
     return last
   }
 
-  private func enqueuePacking(after uploaded: Event?) throws -> Event? {
-    guard keyValueHeadCount * keyTiles > 0 else { return nil }
+  /// Packs these keys of every head where packed keys begin.
+  private func enqueuePacking(_ keys: Range<Int>, after event: Event?) throws -> Event? {
+    let keyTiles = kernels.tiles.keyTiles(keys.count)
+    guard keyValueHeadCount * keyTiles > 0 else { return event }
     var arguments = ArgumentList(kernels.pack)
     try arguments.add(keyValueHeads, contents.buffers.key, contents.buffers.value)
     try arguments.add(scratch.packedKeys, scratch.packedValues, scratch.fit)
-    try arguments.add(Int32(contents.problem.headDimension), Int32(contents.problem.valueDimension), Int32(keyTiles))
+    try arguments.add(Int32(contents.problem.headDimension), Int32(contents.problem.valueDimension))
+    try arguments.add(Int32(keys.lowerBound), Int32(keyTiles))
     return try contents.queues.compute.enqueue(
-      kernels.pack, groups: [keyValueHeadCount, keyTiles], items: 1, waitingFor: [uploaded].compactMap { $0 })
+      kernels.pack, groups: [keyValueHeadCount, keyTiles], items: 1, waitingFor: [event].compactMap { $0 })
   }
 
-  private func enqueueSlice(_ slice: Range<Int>, after event: Event?) throws -> Event {
+  /// - Parameter firstKey: The first of the packed keys.
+  private func enqueueSlice(_ slice: Range<Int>, firstKey: Int, after event: Event?) throws -> Event {
     let (problem, tiles) = (contents.problem, kernels.tiles)
     if try mask.enqueueWrite(slice, of: contents) { try enqueueClasses(slice) }
     let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
@@ -114,7 +128,7 @@ private struct FusedCPUPass: BlockPass {
     try arguments.add(contents.buffers.output, contents.buffers.logSumExp)
     try arguments.addLocal(byteCount: tiles.localBytes(problem))
     try arguments.add(Int32(problem.headDimension), Int32(problem.valueDimension))
-    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), problem.usesSinks ? 1 : 0)
+    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), Int32(firstKey), problem.usesSinks ? 1 : 0)
     try arguments.add(problem.scale, problem.softcap ?? 0)
     try arguments.add(problem.mask)
     try arguments.add(Int32(tiles.keyTiles(problem.keyLength)))

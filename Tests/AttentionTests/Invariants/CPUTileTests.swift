@@ -111,4 +111,27 @@ struct CPUTileTests {
     profile.localMemory = 256 << 10
     #expect(try amx() == AMX.none, "its tiles do not fit")
   }
+
+  @Test("Keys packed a part at a time: the bits of keys packed once", arguments: TestDevice.openCL, ways)
+  func parts(device: TestDevice, way: AMX) throws {
+    let narrow = AttentionMask.causal(.lowerRight).window(left: 50)
+    for mask in [narrow, narrow.tensor(try MaskTensorTests.mask([2700, 2700], .bool))] {
+      var call = try CallShape(.float32, heads: 4, queries: 2700, keys: 2700, D: 64, Dv: 60).call().inOnePass(true)
+      call.mask = mask
+      call.returning = [.output, .logSumExp]
+      // In a tile of keys that two parts pack.
+      let value = try call.value.replacing([0, 1, 2010, 7], with: .infinity)
+      call.operands = .separate(query: call.query, key: call.key, value: value)
+      let tiles = try #require(FusedCPUTiles.candidates(vectorWidth: 16, amx: way).first)
+      #expect(tiles.parts(try AttentionProblem(call), heads: 0..<4)?.count ?? 0 > 1)
+      guard let inParts = try Self.attention(call, way, on: device) else { return }
+      #expect(try Expectation(call, naive: false).misses(inParts) == [], "\(mask)")
+      // What walks all keys again has them packed once. (With a mask it goes another way.)
+      guard mask.tensor == nil else { continue }
+      call.returning.insert(.topKeys)
+      call.topKeyCount = 1
+      let atOnce = try #require(try Self.attention(call, way, on: device))
+      #expect(atOnce.output?.bits == inParts.output?.bits && atOnce.logSumExp?.bits == inParts.logSumExp?.bits)
+    }
+  }
 }
