@@ -60,11 +60,11 @@ static KeysToPack keys_to_pack(__global const KeyValueHead *heads, int first_key
 static vector_t load_vector(__global const storage_t *from, int count) {
   if (count >= VECTOR) {
 #if STORAGE == 0
-    return WIDE(vload)(0, from);
+    return LOAD_WIDE(float, from);
 #elif STORAGE == 1
     return LOAD_WIDE_HALF((__global const half *)from);
 #else
-    return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, from)) << 16);
+    return WIDE(as_float)(WIDE(convert_uint)(LOAD_WIDE(ushort, from)) << 16);
 #endif
   }
   float some[VECTOR];

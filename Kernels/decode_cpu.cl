@@ -75,15 +75,15 @@ INLINE vector_t scale_at(__global const uchar *row, int d, const int stored) {
 INLINE vector_t row_elements(__global const uchar *row, int d, const int stored) {
   (void)stored;
 #if ROW_STORAGE == 0
-  return WIDE(vload)(0, (__global const float *)row + d);
+  return LOAD_WIDE(float, (__global const float *)row + d);
 #elif ROW_STORAGE == 1
   return LOAD_WIDE_HALF((__global const half *)row + d);
 #elif ROW_STORAGE == 2
-  return WIDE(as_float)(WIDE(convert_uint)(WIDE(vload)(0, (__global const ushort *)row + d)) << 16);
+  return WIDE(as_float)(WIDE(convert_uint)(LOAD_WIDE(ushort, (__global const ushort *)row + d)) << 16);
 #elif ROW_STORAGE == 3
-  return WIDE(convert_float)(WIDE(convert_int)(WIDE(vload)(0, (__global const char *)row + d))) * scale_at(row, d, stored);
+  return WIDE(convert_float)(WIDE(convert_int)(LOAD_WIDE(char, row + d))) * scale_at(row, d, stored);
 #else
-  const WIDE(int) bytes = WIDE(convert_int)(WIDE(vload)(0, row + d / 32 * 16 + d % 16));
+  const WIDE(int) bytes = WIDE(convert_int)(LOAD_WIDE(uchar, row + d / 32 * 16 + d % 16));
   return WIDE(convert_float)((d % 32 < 16 ? bytes & 15 : bytes >> 4) - 8) * scale_at(row, d, stored);
 #endif
 }
@@ -129,11 +129,34 @@ INLINE void ask_lines(__global const uchar *const *at_hand, const int bytes, con
 
 // MARK: Products
 
-static float4 sums_of_four(vector_t a, vector_t b, vector_t c, vector_t d) {
 #if VECTOR == 16
-  const float4 w = a.lo.lo + a.lo.hi + (a.hi.lo + a.hi.hi), x = b.lo.lo + b.lo.hi + (b.hi.lo + b.hi.hi);
-  const float4 y = c.lo.lo + c.lo.hi + (c.hi.lo + c.hi.hi), z = d.lo.lo + d.lo.hi + (d.hi.lo + d.hi.hi);
-#elif VECTOR == 8
+// The sum of each of 16 vectors: of v[4 · n + m] element 4 · m + n. Halves are added, of two vectors at a time, then what is left
+// of them, …; neighbours never, for compilers make slow horizontal additions of that.
+INLINE float16 sums_of_sixteen(const float16 v[16]) {
+  float16 eights[8], fours[4], twos[2];
+#pragma unroll
+  for (int n = 0; n < 8; n++) {
+    const float16 a = v[2 * n], b = v[2 * n + 1];
+    eights[n] = (float16)(a.lo, b.lo) + (float16)(a.hi, b.hi);
+  }
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    const float16 a = eights[2 * n], b = eights[2 * n + 1];
+    fours[n] = (float16)(a.lo.lo, a.hi.lo, b.lo.lo, b.hi.lo) + (float16)(a.lo.hi, a.hi.hi, b.lo.hi, b.hi.hi);
+  }
+#pragma unroll
+  for (int n = 0; n < 2; n++) {
+    const float16 a = fours[2 * n], b = fours[2 * n + 1];
+    twos[n] = (float16)(a.s0, b.s0, a.s1, b.s1, a.s4, b.s4, a.s5, b.s5, a.s8, b.s8, a.s9, b.s9, a.sc, b.sc, a.sd, b.sd) +
+              (float16)(a.s2, b.s2, a.s3, b.s3, a.s6, b.s6, a.s7, b.s7, a.sa, b.sa, a.sb, b.sb, a.se, b.se, a.sf, b.sf);
+  }
+  const float16 a = twos[0], b = twos[1];
+  return (float16)(a.s01, b.s01, a.s45, b.s45, a.s89, b.s89, a.scd, b.scd) +
+         (float16)(a.s23, b.s23, a.s67, b.s67, a.sab, b.sab, a.sef, b.sef);
+}
+#else
+static float4 sums_of_four(vector_t a, vector_t b, vector_t c, vector_t d) {
+#if VECTOR == 8
   const float4 w = a.lo + a.hi, x = b.lo + b.hi, y = c.lo + c.hi, z = d.lo + d.hi;
 #else
   const float4 w = a, x = b, y = c, z = d;
@@ -142,6 +165,7 @@ static float4 sums_of_four(vector_t a, vector_t b, vector_t c, vector_t d) {
   const float4 right = (float4)(y.xy, z.xy) + (float4)(y.zw, z.zw);
   return (float4)(left.xz, right.xz) + (float4)(left.yw, right.yw);
 }
+#endif
 
 // scores[r][0 … KEYS − 1] = query[r] · key[0 … KEYS − 1]
 INLINE void score_keys(__local float *scores, __local const float *query, const key_row_t *key,
@@ -152,8 +176,11 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
   for (int r = 0; r < ROWS; r++)
 #pragma unroll
     for (int e = 0; e < KEYS; e++) c[r][e] = 0.0f;
-// (Of wide rows fewer: they take seconds to compile otherwise.)
-#if KEY_FLOATS <= 256
+// (Written out in a row, loads of later steps take the registers of the sums; lines of quantised rows are counted by divisions, but
+// for constants. Of wide rows fewer steps: they take seconds to compile otherwise.)
+#if ROW_STORAGE < 3
+#pragma unroll 1
+#elif KEY_FLOATS <= 256
 #pragma unroll 16
 #else
 #pragma unroll 4
@@ -170,7 +197,15 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
       for (int e = 0; e < KEYS; e++) c[r][e] = fma(q, k[e], c[r][e]);
     }
   }
-#if KEYS == 4
+#if VECTOR == 16
+  vector_t v[16];
+#pragma unroll
+  for (int n = 0; n < 16; n++) v[n] = n % 4 < ROWS ? c[n % 4][n / 4] : 0.0f;
+  const vector_t sums = sums_of_sixteen(v);
+  const float4 of_row[4] = {sums.lo.lo, sums.lo.hi, sums.hi.lo, sums.hi.hi};
+#pragma unroll
+  for (int r = 0; r < ROWS; r++) vstore4(of_row[r], 0, scores + r * TILE_KEYS);
+#elif KEYS == 4
 #pragma unroll
   for (int r = 0; r < ROWS; r++)
     vstore4(sums_of_four(c[r][0], c[r][1], c[r][2], c[r][3]), 0, scores + r * TILE_KEYS);

@@ -37,7 +37,7 @@ static void pack_key_tile(__global float *panels, __global const storage_t *rows
       transpose(v);
 #pragma unroll
       for (int n = 0; n < VECTOR; n++)
-        if (n < width - d) WIDE(vstore)(WIDE(as_float)(v[n]), 0, to + n * PANEL);
+        if (n < width - d) *(__global vector_t *)(to + n * PANEL) = WIDE(as_float)(v[n]);
     }
   }
 }
@@ -50,7 +50,7 @@ static bool pack_value_tile(__global float *panels, long panel_stride, __global 
     for (int n = 0; n < padded(width, PANEL); n += VECTOR) {
       const vector_t v = row < row_count ? load_vector(rows + (long)row * width + n, width - n) : (vector_t)0.0f;
       finite &= isfinite(v);
-      WIDE(vstore)(v, 0, panels + n / PANEL * panel_stride + row * PANEL + n % PANEL);
+      *(__global vector_t *)(panels + n / PANEL * panel_stride + row * PANEL + n % PANEL) = v;
     }
   return all(finite);
 }
@@ -106,7 +106,7 @@ typedef struct {
 static void load_queries(Tile t, __global const storage_t *query, int rows, int head_dimension) {
   const int elements = rows * head_dimension, end = padded(rows, ROWS) * head_dimension;
   int n = 0;
-  for (; n + VECTOR <= elements; n += VECTOR) WIDE(vstore)(load_vector(query + n, VECTOR), 0, t.query + n);
+  for (; n + VECTOR <= elements; n += VECTOR) *(__local vector_t *)(t.query + n) = load_vector(query + n, VECTOR);
   for (; n < end; n++) t.query[n] = n < elements ? load_element(query, n) : 0.0f;
 }
 

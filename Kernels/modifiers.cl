@@ -10,16 +10,25 @@
 
 #if SCORE_WIDTH == 1
 #define WIDE(name) name
-#define LOAD_WIDE(from) (*(from))
 #define LOAD_WIDE_HALF(from) vload_half(0, from)
 #define LANES 0
 #else
 #define WIDE(name) PASTE(name, SCORE_WIDTH)
-#define LOAD_WIDE(from) WIDE(vload)(0, from)
+// Neighbours from any element on.
+#ifdef POCL_DEVICE_ADDRESS_BITS
+// (PoCL compiles vload16 to a load for every two floats, and joins them.)
+typedef WIDE(float) wide_float __attribute__((aligned(4)));
+typedef WIDE(ushort) wide_ushort __attribute__((aligned(2)));
+typedef WIDE(char) wide_char __attribute__((aligned(1)));
+typedef WIDE(uchar) wide_uchar __attribute__((aligned(1)));
+#define LOAD_WIDE(type, from) (*(__global const wide_##type *)(from))
+#else
+#define LOAD_WIDE(type, from) WIDE(vload)(0, (__global const type *)(from))
+#endif
 #if SCORE_WIDTH == 16 && defined(__AVX512F__)
 // (PoCL's vload_half16 converts eight at a time and joins them.)
 #define FLOATS_OF_HALVES(bits) __builtin_ia32_vcvtph2ps512_mask(as_short16(bits), (float16)0.0f, 0xffff, 4)
-#define LOAD_WIDE_HALF(from) FLOATS_OF_HALVES(vload16(0, (__global const ushort *)(from)))
+#define LOAD_WIDE_HALF(from) FLOATS_OF_HALVES(LOAD_WIDE(ushort, from))
 #else
 #define LOAD_WIDE_HALF(from) WIDE(vload_half)(0, from)
 #endif
@@ -72,10 +81,10 @@ SHARED WIDE(float) mask_biases(const Modifiers m, const Head head, int i, int j)
     const long at = mask_offset(m, head, i, j);
     switch (m.mask_kind) {
       case MASK_BOOL:
-        return select((WIDE(float))-INFINITY, (WIDE(float))0.0f, WIDE(convert_int)(LOAD_WIDE(m.mask + at)) != 0);
-      case MASK_FLOAT32: return LOAD_WIDE((__global const float *)m.mask + at);
+        return select((WIDE(float))-INFINITY, (WIDE(float))0.0f, WIDE(convert_int)(LOAD_WIDE(uchar, m.mask + at)) != 0);
+      case MASK_FLOAT32: return LOAD_WIDE(float, m.mask + 4 * at);
       case MASK_FLOAT16: return LOAD_WIDE_HALF((__global const half *)m.mask + at);
-      default: return WIDE(as_float)(WIDE(convert_uint)(LOAD_WIDE((__global const ushort *)m.mask + at)) << 16);
+      default: return WIDE(as_float)(WIDE(convert_uint)(LOAD_WIDE(ushort, m.mask + 2 * at)) << 16);
     }
   }
 #endif
