@@ -109,7 +109,9 @@ extension DecodeKernels.Key {
 }
 
 private enum DecodeCPUProgram {
-  static let sources = ["common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_cpu"]
+  static let sources = [
+    "common", "modifiers", "online_softmax", "key_value_rows", "rotary", "decode", "decode_cpu_products", "decode_cpu",
+  ]
 }
 
 private enum DecodeGPUProgram {

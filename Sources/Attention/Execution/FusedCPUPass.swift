@@ -66,6 +66,7 @@ private struct FusedCPUPass: BlockPass {
   private let kernels: FusedCPUKernels
   private let mask: MaskRows
   private let keyValueHeadCount: Int
+  /// What is computed one after the other; a part without keys reads those that are packed already.
   private let parts: [CPUPart]
 
   init(
