@@ -99,7 +99,7 @@ static bool pack_key_tile(__global uint *panels, __global const storage_t *rows,
                           row % PANEL / 16 * TILE_WORDS;
       for (int p = 0; p < PARTS; p++, to += 2 * TILE_WORDS) {
         transpose(pairs[p]);
-        for (int n = 0; n < 16; n++) vstore16(pairs[p][n], n, to);
+        for (int n = 0; n < 16; n++) ((__global uint16 *)to)[n] = pairs[p][n];
       }
     }
     for (int x = 0; x < 16; x++) fit = fit && numbers_fit(most[x], true);
@@ -121,7 +121,7 @@ static uint16 pack_value_tile(__global uint *panels, long panel_stride, __global
                           n % PANEL / 16 * TILE_WORDS + j % 16 * 16;
       for (int p = 0; p < PARTS; p++, to += 2 * TILE_WORDS) {
         const uint16 part = take_part(&low);
-        vstore16(pairs_of(part, take_part(&high)), 0, to);
+        *(__global uint16 *)to = pairs_of(part, take_part(&high));
       }
     }
   return most;

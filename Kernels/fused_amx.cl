@@ -44,7 +44,7 @@ static void load_queries(Tile *t, __global const storage_t *query, int head_dime
       most = max(most, max(magnitude_of(low), magnitude_of(high)));
       for (int p = 0; p < PARTS; p++) {
         const uint16 part = take_part(&low);
-        vstore16(pairs_of(part, take_part(&high)), 0, t->query + (row * PARTS + p) * words + d / 2);
+        *(__local uint16 *)(t->query + (row * PARTS + p) * words + d / 2) = pairs_of(part, take_part(&high));
       }
     }
     t->fits = t->fits && numbers_fit(most, true);
@@ -214,7 +214,7 @@ static void find_maxima(const Tile *t, const Modifiers m, const Head head, int b
   const float scale = waits ? m.scale : 1.0f;
   Modifiers of_sides = m;
   if (waits) of_sides.scale = 1.0f;
-  float found[ROWS];
+  float16 of_tile;
   for (int r = 0; r < ROWS; r++) {
     const int row = block * ROWS + r;
     __local float16 *scores = (__local float16 *)scores_of(t, row);
@@ -229,15 +229,16 @@ static void find_maxima(const Tile *t, const Modifiers m, const Head head, int b
       odd = LARGER(scores[v + 1], odd);
     }
     t->largest[row] = -INFINITY;
-    found[r] = largest_of(LARGER(even, odd)) * scale;
+    ((float *)&of_tile)[r] = largest_of(LARGER(even, odd)) * scale;
   }
   // A block is 16 rows, and so its maxima are a vector.
-  const float16 before = vload16(block, t->maximum), of_tile = vload16(0, found), after = LARGER(of_tile, before);
+  __local float16 *maximum = (__local float16 *)t->maximum + block, *sum = (__local float16 *)t->sum + block;
+  const float16 before = *maximum, after = LARGER(of_tile, before);
   const float16 shift = isinf(after) ? (float16)0.0f : after;
   const float16 rescale = before == after ? (float16)1.0f : exponential(before - shift);
-  vstore16(after, block, t->maximum);
-  vstore16(rescale, block, t->rescale);
-  vstore16(vload16(block, t->sum) * rescale, block, t->sum);
+  *maximum = after;
+  ((__local float16 *)t->rescale)[block] = rescale;
+  *sum *= rescale;
 }
 
 static void rescale_block(const Tile *t, int block, int columns) {
@@ -443,6 +444,6 @@ __kernel ALONE void fused_amx(
                  vload4(0, t.output + row * columns + n) * end.factor, value_dimension - n);
   }
   for (int block = 0; block < t.blocks; block++)  // a vector of logarithms at a time
-    vstore16(vload16(block, t.maximum) + log(vload16(block, t.sum)), block, t.maximum);
+    ((__local float16 *)t.maximum)[block] += log(((__local float16 *)t.sum)[block]);
   for (int row = 0; row < t.rows; row++) log_sum_exp[head.log_sum_exp + t.i0 + row] = t.maximum[row];
 }
