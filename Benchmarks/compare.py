@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 try:
-    from comparison import inputs, llama, machine, own, peers, report, shapes
+    from comparison import inputs, machine, own, peers, report, shapes
     from comparison.ours import Failed, Ours
     from comparison.peaks import Peaks
 except ModuleNotFoundError as error:
@@ -39,8 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sets", type=words, default=sets, help=f"of {','.join(sets)}; default: all")
     parser.add_argument("--dtypes", type=words, default=["f32"], help="of f32,f16,bf16; default: f32")
     parser.add_argument("--lengths", type=numbers, help="default: 512,1024,2048,4096")
-    parser.add_argument("--peers", type=words, default=["pytorch", "onnxruntime"], help="default: pytorch,onnxruntime")
-    parser.add_argument("--llama", metavar="TEST_BACKEND_OPS", help="llama.cpp's test-backend-ops, to run it too")
+    known_peers = ["pytorch", "onnxruntime", "llama.cpp"]
+    parser.add_argument("--peers", type=words, default=known_peers, help=f"default: {','.join(known_peers)}")
+    parser.add_argument("--llama", metavar="FOLDER", type=Path, help="of llama.cpp's libraries; default: llama-cpp-python's")
     parser.add_argument("--rounds", type=int, help="times that everybody has a turn; default: 3")
     parser.add_argument("--seconds", type=float, help="seconds of timed runs a turn; default: 0.1")
     parser.add_argument("--output", type=Path, default=root / "Benchmarks/results", help="folder; default: %(default)s")
@@ -49,9 +50,9 @@ def arguments() -> argparse.Namespace:
     options.lengths = options.lengths or ([128, 256] if options.quick else shapes.LENGTHS)
     options.rounds = options.rounds or (2 if options.quick else 3)
     options.seconds = options.seconds or (0.01 if options.quick else 0.1)
-    for name, given, known in [("--sets", options.sets, sets), ("--dtypes", options.dtypes, ["f32", "f16", "bf16"])]:
-        if unknown := set(given) - set(known):
-            parser.error(f"{name}: expected some of {','.join(known)}, found {','.join(sorted(unknown))}")
+    for name, known in [("sets", sets), ("dtypes", ["f32", "f16", "bf16"]), ("peers", known_peers)]:
+        if unknown := set(getattr(options, name)) - set(known):
+            parser.error(f"--{name}: expected some of {','.join(known)}, found {','.join(sorted(unknown))}")
     if not os.access(options.attend, os.X_OK):
         parser.error(f"--attend: expected a program, found none at {options.attend}; `swift build -c release` makes it")
     return options
@@ -68,7 +69,7 @@ class Comparison:
         self.options, self.folder = options, folder
         cores = machine.cores()
         self.ours = [Ours(options.attend, device) for device in options.device]
-        self.peers, self.notes = peers.installed(cores, options.peers)
+        self.peers, self.notes = peers.installed(cores, options.peers, options.llama)
         self.peaks = Peaks(folder, cores)
         self.entries: list[dict] = []
         self.failures: list[str] = []
@@ -91,7 +92,7 @@ class Comparison:
             expected = answer if expected is None else expected
             if not peers.agrees(answer, expected, shape.dtype):
                 off = peers.difference(answer, expected)
-                self.fail(f"{shape.title}: {one.name} differs by {off:.1e} from the first answer", by_us=True)
+                self.fail(f"{shape.title}: {one.name} differs by {off:.1e} from the first answer", by_us=one in self.ours)
                 continue
             contestants.append(one)
         rounds: dict[str, list[float]] = {one.name: [] for one in contestants}
@@ -102,8 +103,8 @@ class Comparison:
                 try:
                     seconds, details[one.name] = one.time(shape, operands, self.options.seconds)
                     rounds[one.name].append(seconds)
-                except Failed as error:
-                    self.fail(f"{shape.title}: {one.name}: {error}", by_us=True)
+                except (Failed, RuntimeError) as error:
+                    self.fail(f"{shape.title}: {one.name}: {error}", by_us=one in self.ours)
         whole = {name: times for name, times in rounds.items() if len(times) == self.options.rounds}
         ours = [one.name for one in self.ours]
         if any(name in whole for name in ours):
@@ -115,42 +116,20 @@ class Comparison:
         if by_us:
             self.failures.append(text)
 
-    def llama(self, program: str) -> None:
-        """Its own shapes, on which we follow."""
-        rows, notes = llama.measure(program, machine.cores(), limit=8)
-        self.notes += notes
-        for row in rows:
-            for ours in self.ours:
-                try:
-                    seconds, detail = ours.time(row["shape"], None, self.options.seconds)
-                except Failed as error:
-                    self.fail(f"{row['shape'].title}: {ours.name}: {error}", by_us=True)
-                    continue
-                rounds = {ours.name: [seconds], "llama.cpp": [row["seconds"]]}
-                details = {ours.name: detail, "llama.cpp": {"case": row["case"]}}
-                self.entries.append(report.entry("llama.cpp", row["shape"], rounds, details, [ours.name]))
-
 
 def main() -> int:
     options = arguments()
     begin = time.time()
     with tempfile.TemporaryDirectory() as name:
         comparison = Comparison(options, Path(name))
-        bars: dict = {}
         comparison.peaks.measure()
         for set_name in [name for name in shapes.PEER_SETS if name in options.sets]:
             for dtype in options.dtypes:
-                chosen = shapes.peer_set(set_name, dtype, options.lengths, options.quick)
-                bars[set_name, dtype] = chosen.bar
-                for shape in chosen.shapes:
+                for shape in shapes.peer_set(set_name, dtype, options.lengths, options.quick):
                     comparison.shape(set_name, shape)
                 comparison.peaks.measure()
-        if options.llama:
-            comparison.llama(options.llama)
-            bars.update({("llama.cpp", entry["dtype"]): shapes.Bar() for entry in comparison.entries})
-        found = report.verdicts(
-            comparison.entries, bars, comparison.peaks.gflops, [ours.name for ours in comparison.ours]
-        )
+        names = [ours.name for ours in comparison.ours]
+        found = report.verdicts(comparison.entries, comparison.peaks.gflops, names)
         for ours in comparison.ours:
             found += own.measure(ours, options, comparison, say)
     result = {
@@ -163,7 +142,7 @@ def main() -> int:
         # The bars are for all of the shapes and no others.
         "judged": not options.quick and options.lengths == shapes.LENGTHS,
         "seconds": time.time() - begin,
-        "ours": [ours.name for ours in comparison.ours],
+        "ours": names,
         "notes": comparison.notes,
         "entries": comparison.entries,
     }

@@ -1,23 +1,14 @@
 """The peers. Each computes a shape's output and times it with operands in memory, on as many threads as the machine has
 cores. What is not installed is left out."""
 
-import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 
 from . import inputs
-
-
-def repeat(run, seconds: float) -> float:
-    """The median time of runs that take `seconds` together, or of one, after one that warms up: as `attend bench` does."""
-    run()
-    times, begin = [], time.perf_counter()
-    while not times or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+from .llama import LlamaCpp
+from .timing import repeat
 
 
 class PyTorch:
@@ -176,14 +167,14 @@ def agrees(output, expected, dtype: str) -> bool:
     return difference(output, expected) <= TOLERANCE[dtype]
 
 
-def installed(cores: int, wanted: list[str]) -> tuple[list, list[str]]:
-    """The peers there are, and a line on each that is missing."""
+def installed(cores: int, wanted: list[str], llama: Path | None) -> tuple[list, list[str]]:
+    """The peers there are, and a line on each that is missing. `llama`: where llama.cpp's libraries are."""
     peers, missing = [], []
-    for kind in (PyTorch, ONNXRuntime):
+    for kind, more in [(PyTorch, {}), (ONNXRuntime, {}), (LlamaCpp, {"folder": llama})]:
         if kind.name.lower() not in wanted:
             continue
         try:
-            peers.append(kind(cores))
+            peers.append(kind(cores, **more))
         except ImportError as error:
             missing.append(f"{kind.name} is left out: {error}")
     return peers, missing

@@ -52,15 +52,14 @@ def entry(name: str, shape, rounds: dict[str, list[float]], details: dict[str, d
     }  # fmt: skip
 
 
-def verdicts(entries: list[dict], bars: dict, peak_gflops: float, ours: list[str]) -> list[Verdict]:
+def verdicts(entries: list[dict], peak_gflops: float, ours: list[str]) -> list[Verdict]:
     """Each set's geometric mean and least ratio for each pair, and the fraction of the peak."""
     found = []
     for key in dict.fromkeys((e["set"], e["dtype"]) for e in entries):
         own = [e for e in entries if (e["set"], e["dtype"]) == key]
         for pair in dict.fromkeys(pair for e in own for pair in e["ratios"]):
             ratios = [e["ratios"][pair] for e in own if pair in e["ratios"]]
-            # The bars are over PyTorch; the other peers stand beside it.
-            bar = bars[key] if pair.startswith("PyTorch") else shapes.Bar()
+            bar = shapes.bar(pair.split(" / ")[0], *key)
             title = f"{key[0]} {key[1]}, {pair}"
             found.append(Verdict(f"{title}: geometric mean", geometric_mean(ratios), bar.geometric_mean))
             found.append(Verdict(f"{title}: least", min(ratios), bar.minimum))

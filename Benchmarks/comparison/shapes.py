@@ -1,6 +1,6 @@
 """The shapes that are compared, in named sets, and the bars that a set is held to."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import sqrt
 
 
@@ -65,13 +65,6 @@ class Bar:
     minimum: float | None = None
 
 
-@dataclass
-class ShapeSet:
-    name: str
-    shapes: list[Shape] = field(default_factory=list)
-    bar: Bar = Bar()
-
-
 # What the peers compute too; the others are our own affair and are done in `ours.py`.
 PEER_SETS = ["prefill-d64", "prefill-d128", "small", "decode", "decode-long", "decode-small"]
 OWN_SETS = ["window", "memory", "startup", "overhead"]
@@ -84,17 +77,23 @@ STARTUP_BAR = 0.020
 OVERHEAD_BAR = 50e-6
 
 _BARS = {
-    ("prefill-d64", "f32"): Bar(1.4, 1.05),
-    ("prefill-d128", "f32"): Bar(1.3, 1.0),
-    ("prefill-d64", "f16"): Bar(1.5),
-    ("prefill-d64", "bf16"): Bar(1.5),
-    ("prefill-d128", "f16"): Bar(1.5),
-    ("prefill-d128", "bf16"): Bar(1.5),
-    ("small", "f32"): Bar(1.5),
-    ("decode", "f32"): Bar(minimum=5),
-    ("decode-long", "f32"): Bar(minimum=12),
-    ("decode-small", "f32"): Bar(minimum=1 / 1.5),
+    ("PyTorch", "prefill-d64", "f32"): Bar(1.4, 1.05),
+    ("PyTorch", "prefill-d128", "f32"): Bar(1.3, 1.0),
+    ("PyTorch", "prefill-d64", "f16"): Bar(1.5),
+    ("PyTorch", "prefill-d64", "bf16"): Bar(1.5),
+    ("PyTorch", "prefill-d128", "f16"): Bar(1.5),
+    ("PyTorch", "prefill-d128", "bf16"): Bar(1.5),
+    ("PyTorch", "small", "f32"): Bar(1.5),
+    ("PyTorch", "decode", "f32"): Bar(minimum=5),
+    ("PyTorch", "decode-long", "f32"): Bar(minimum=12),
+    ("PyTorch", "decode-small", "f32"): Bar(minimum=1 / 1.5),
+    ("llama.cpp", "decode-long", "f32"): Bar(minimum=1.5),
 }
+
+
+def bar(peer: str, set_name: str, dtype: str) -> Bar:
+    """Peers without a bar stand beside those that have one."""
+    return _BARS.get((peer, set_name, dtype), Bar())
 
 
 def _decode(name: str, dtype: str, quick: bool) -> list[Shape]:
@@ -108,22 +107,19 @@ def _decode(name: str, dtype: str, quick: bool) -> list[Shape]:
     return [Shape(32, 8, 4096, 128, dtype, queries=1), Shape(32, 8, 2048, 128, dtype, queries=1, batch=8)]
 
 
-def peer_set(name: str, dtype: str, lengths: list[int], quick: bool) -> ShapeSet:
+def peer_set(name: str, dtype: str, lengths: list[int], quick: bool) -> list[Shape]:
     """A set in one element type."""
     if name.startswith("decode"):
-        bar = _BARS.get((name, dtype), Bar())
-        return ShapeSet(name, _decode(name, dtype, quick), bar)
+        return _decode(name, dtype, quick)
     if name == "small":
-        shapes = [Shape(12, 12, 128, 64, dtype, causal) for causal in (False, True)]
-        return ShapeSet(name, shapes, _BARS.get((name, dtype), Bar()))
+        return [Shape(12, 12, 128, 64, dtype, causal) for causal in (False, True)]
     dimension = 64 if name == "prefill-d64" else 128
     heads = [(8, 8), (32, 32)] if dimension == 64 else [(8, 8), (32, 8)]
     if quick:
         heads = [(4, 4)] if dimension == 64 else [(4, 2)]
-    shapes = [
+    return [
         Shape(hq, hkv, length, dimension, dtype, causal)
         for hq, hkv in heads
         for causal in (False, True)
         for length in lengths
     ]
-    return ShapeSet(name, shapes, _BARS.get((name, dtype), Bar()))
