@@ -118,6 +118,10 @@ private struct Case: Decodable {
     #expect(try error(#"{"model":{"type":"WordPiece","vocab":{"a":0}}}"#).contains("[UNK]"))
     #expect(try error(#"{"model":{"type":"WordPiece","vocab":{"[UNK]":-1}}}"#).contains("numbers"))
     #expect(try error(#"{"model":{"type":"WordPiece","vocab":{"[UNK]":4000000000}}}"#).contains("numbers"))
+    for id in [-1, 4_000_000_000, Int.max] {
+      let added = #""added_tokens":[{"id":\#(id),"content":"<x>"}]"#
+      #expect(try error(#"{"model":{"type":"WordPiece","vocab":{"[UNK]":0}},\#(added)}"#).contains("numbers"))
+    }
     #expect(try error(#"{"model":{"type":"BPE","vocab":{"a":0}}}"#).contains("byte-level"))
     let bytes = #""pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}"#
     #expect(try error(#"{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]},\#(bytes)}"#).contains("merge"))

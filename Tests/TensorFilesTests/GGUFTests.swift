@@ -57,6 +57,27 @@ import Testing
     }
   }
 
+  /// A file with one tensor of a shape.
+  private static func head(shape: [UInt64]) -> [UInt8] {
+    func bytes<N: FixedWidthInteger>(_ number: N) -> [UInt8] { withUnsafeBytes(of: number.littleEndian, Array.init) }
+    return Array("GGUF".utf8) + bytes(UInt32(3)) + bytes(UInt64(1)) + bytes(UInt64(0)) + bytes(UInt64(1)) + [0x61]
+      + bytes(UInt32(shape.count)) + shape.flatMap(bytes) + bytes(UInt32(0)) + bytes(UInt64(0))
+      + [UInt8](repeating: 0, count: 64)
+  }
+
+  @Test func shapesMayLie() throws {
+    let folder = try TestFolder()
+    let shapes: [[UInt64]] = [
+      [.max], [1 << 63], [1 << 62], [0], [1, 1 << 63], [1 << 63, 1], [1 << 32, 1 << 32], [1, 0, 5],
+    ]
+    for shape in shapes {
+      let path = try folder.write(Self.head(shape: shape), as: "shape.gguf")
+      #expect(throws: TensorFileError.self, "\(shape)") { try GGUF(path: path) }
+    }
+    let path = try folder.write(Self.head(shape: [1, 2]), as: "shape.gguf")
+    #expect(try GGUF(path: path)["a"]?.shape == [2, 1])
+  }
+
   @Test func errorsNameWhatTheyFound() throws {
     let folder = try TestFolder()
     func error(_ bytes: [UInt8]) throws -> String {

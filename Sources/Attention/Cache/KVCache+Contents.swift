@@ -27,9 +27,16 @@ extension KVCache {
   package func restore(_ contents: Contents, to b: Int) throws {
     try check(sequence: b)
     let (length, shape) = (options.blockLength, pool.store.shape)
-    let rows = contents.length * heads
-    guard contents.length >= 0, contents.length + contents.forgotten < AttentionSequence.unlimited,
-      contents.forgotten >= 0, contents.key.count == rows * shape.key.byteCount,
+    let lengths = 0..<AttentionSequence.unlimited
+    guard lengths.contains(contents.length), lengths.contains(contents.forgotten),
+      lengths.contains(contents.length + contents.forgotten)
+    else {
+      throw AttentionError.invalid(
+        argument: "cache", found: "\(contents.length) keys after \(contents.forgotten) that are forgotten",
+        expected: "lengths of 0 or more, less than \(AttentionSequence.unlimited) together")
+    }
+    let (rows, overflow) = contents.length.multipliedReportingOverflow(by: heads)
+    guard !overflow, contents.key.count == rows * shape.key.byteCount,
       contents.value.count == rows * (shape.value?.byteCount ?? 0),
       contents.sinkKeys.allSatisfy({ $0.count == heads * headDimension }), contents.sinkKeys.count <= sinks
     else {

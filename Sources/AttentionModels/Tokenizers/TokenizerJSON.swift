@@ -173,14 +173,15 @@ extension TokenizerJSON {
 
   /// The vocabulary by number.
   private func tokens(_ path: String) throws -> [String] {
-    let limit = 1 << 22
-    let count = (model.vocab.values.max() ?? -1) + 1
-    guard model.vocab.values.allSatisfy({ $0 >= 0 }), count <= min(limit, 4 * model.vocab.count + 1024) else {
+    let numbers = 0..<min(1 << 22, 4 * model.vocab.count + 1024)
+    let own = model.vocab.values
+    for id in [own.min(), own.max(), added.map(\.id).min(), added.map(\.id).max()].compactMap({ $0 })
+    where !numbers.contains(id) {
       throw TokenizerError(
-        file: path, found: "token numbers up to \(count - 1) for \(model.vocab.count) tokens",
-        expected: "numbers from 0 on")
+        file: path, found: "the token number \(id), of \(own.count + added.count) tokens",
+        expected: "numbers from 0 to \(numbers.upperBound - 1)")
     }
-    var tokens = Array(repeating: "", count: count)
+    var tokens = Array(repeating: "", count: (own.max() ?? -1) + 1)
     for (token, id) in model.vocab { tokens[id] = token }
     return tokens
   }

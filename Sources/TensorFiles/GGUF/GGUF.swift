@@ -134,15 +134,12 @@ public struct GGUF: Sendable {
       throw error("element type \(number)", "one of \(GGUFType.names)")
     }
     let offset: UInt64 = try cursor.integer("the offset of '\(name)'")
-    var count = 1
-    for length in lengths {
-      let (product, overflow) = count.multipliedReportingOverflow(by: Int(clamping: length))
-      guard !overflow, length > 0 else {
-        throw error("shape \(lengths)", "lengths above 0 that an address space holds")
-      }
-      count = product
+    let shape = lengths.reversed().compactMap { Int(exactly: $0) }
+    var (count, overflow) = (1, shape.count < lengths.count)
+    for length in shape where !overflow { (count, overflow) = count.multipliedReportingOverflow(by: length) }
+    guard !overflow, count > 0 else {
+      throw error("shape \(lengths)", "lengths above 0 that an address space holds")
     }
-    let shape = lengths.reversed().map { Int($0) }
     guard (shape.last ?? 1) % type.blockLength == 0 else {
       throw error("rows of \(shape.last ?? 1)", "rows of whole blocks of \(type.blockLength) in \(type.name)")
     }
