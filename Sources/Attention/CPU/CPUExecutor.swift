@@ -38,7 +38,7 @@ final class CPUExecutor: Sendable {
       case .decode:
         try pass.decode()
         // Lists and weights are computed from the scores of packed keys, and so are the maxima that they need.
-        if pass.needsRows { try pass.attend(writingOutput: false) }
+        if problem.outputs.needsRows { try pass.attend(writingOutput: false) }
       }
       progress(block.heads.count)
     }

@@ -10,9 +10,6 @@ struct CPUPass {
   private let workerBytes: Int
   private let outputs: AttentionOutputs
 
-  /// Whether results are asked for that need each row's maximum and factor.
-  var needsRows: Bool { outputs.needsInsight || outputs.needsScoreMatrix }
-
   init(
     _ kernels: attention_kernels, _ call: attention_call, _ outputs: AttentionOutputs, _ heads: CPUHeads,
     threads: Threads, _ scratch: ScratchMemory
@@ -64,7 +61,7 @@ struct CPUPass {
       rowTasks.add(Int(head.query_length).tiles(of: tileRows), of: index)
       lengths += Int(head.query_length)
     }
-    let rowPlace = layout.add(needsRows ? 8 * lengths : 0)
+    let rowPlace = layout.add(outputs.needsRows ? 8 * lengths : 0)
 
     try scratch.withBytes(layout.byteCount) { base in
       for (index, place) in places.enumerated() {
@@ -74,7 +71,7 @@ struct CPUPass {
       }
       var rows = (base + rowPlace).assumingMemoryBound(to: Float.self)
       for index in heads.heads.indices {
-        if needsRows {
+        if outputs.needsRows {
           let count = Int(heads.heads[index].query_length)
           heads.heads[index].shift = rows
           heads.heads[index].factor = rows + count

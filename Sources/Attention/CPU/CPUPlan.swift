@@ -14,7 +14,7 @@ public struct CPUPlan: Sendable, Equatable {
   public struct Block: Sendable, Equatable {
     public let heads: Range<Int>
     public let pass: Pass
-    /// Bytes of packed keys and values, or of what the splits come to.
+    /// Bytes of packed keys and values, or of what the splits come to; the larger where a pass takes first these, then those.
     public let byteCount: Int
   }
 
@@ -54,7 +54,7 @@ public struct CPUPlan: Sendable, Equatable {
     _ sequences: [AttentionSequence], _ outputs: AttentionOutputs, tileRows: Int, tileKeys: Int, mostKeys: Int,
     threads: Int
   ) -> Int? {
-    guard !sequences.isEmpty, !outputs.needsInsight, !outputs.needsScoreMatrix else { return nil }
+    guard !sequences.isEmpty, !outputs.needsRows else { return nil }
     var (count, largest) = (0, 0)
     for sequence in sequences {
       guard let parts = sequence.parts(tileRows: tileRows, tileKeys: tileKeys, mostKeys: mostKeys) else { return nil }
@@ -106,9 +106,12 @@ public struct CPUPlan: Sendable, Equatable {
         switch pass {
         case .fused: try packedBytes(keys: ownKeys ?? keys.count) * (ownKeys == nil ? 1 : threads)
         case .decode:
-          try Tensor.byteCount(
-            shape: [keys.count.tiles(of: tileKeys), group.heads.count, sequence.queryLength, partialFloats],
-            elementType: .float32)
+          // (Lists and weights come from packed keys.)
+          try max(
+            Tensor.byteCount(
+              shape: [keys.count.tiles(of: tileKeys), group.heads.count, sequence.queryLength, partialFloats],
+              elementType: .float32),
+            problem.outputs.needsRows ? packedBytes(keys: keys.count) : 0)
         }
       guard bytes <= device.globalMemory else {
         throw AttentionError.cannotRun(

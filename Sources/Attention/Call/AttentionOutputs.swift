@@ -24,6 +24,9 @@ public struct AttentionOutputs: OptionSet, Sendable, Hashable {
 
   /// Whether the most attended keys or the attention received are asked for.
   package var needsInsight: Bool { !isDisjoint(with: [.topKeys, .received]) }
+
+  /// Whether it takes scores that are computed again once each row's maximum and sum are known.
+  var needsRows: Bool { needsInsight || needsScoreMatrix }
 }
 
 /// What a call returned: each result that was asked for, and `nil` for the others.

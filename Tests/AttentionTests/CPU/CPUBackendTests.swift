@@ -80,10 +80,12 @@ struct CPUBackendTests {
   func plans() throws {
     // (Among three, four key/value heads are not divided evenly, and so not computed in parts.)
     let baseline = DeviceProfile(.baseline, identifier: "cpu", threads: 3)
-    func plan(queries: Int, width: Int, on device: DeviceProfile) throws -> CPUPlan {
+    func plan(
+      queries: Int, width: Int, on device: DeviceProfile, returning outputs: AttentionOutputs = .output
+    ) throws -> CPUPlan {
       let problem = try AttentionProblem(
         batch: 1, queryHeads: 8, keyValueHeads: 4, queryLength: queries, keyLength: 1000, headDimension: width,
-        valueDimension: width, elementType: .float32)
+        valueDimension: width, elementType: .float32, outputs: outputs)
       let plan = try AttentionPlan(problem, devices: [device])
       guard case .cpu(let cpu) = try #require(plan.parts.first).work else {
         throw AttentionError.cannotRun(device: "cpu", reason: "another plan")
@@ -99,6 +101,12 @@ struct CPUBackendTests {
     small.maxAllocation = 2 * 1000 * 128 * 4
     let cut = try plan(queries: 17, width: 64, on: small)
     #expect(cut.blocks.map(\.heads) == [0..<4, 4..<8])
+    // One query's splits are small, but what keys receive from it is computed from packed keys.
+    #expect(try plan(queries: 1, width: 64, on: small).blocks.map(\.heads) == [0..<8])
+    let received = try plan(queries: 1, width: 64, on: small, returning: [.output, .received])
+    #expect(received.kernelName == "decode")
+    #expect(received.blocks.map(\.heads) == [0..<4, 4..<8])
+    #expect(received.scratchBytes >= small.maxAllocation)
     small.globalMemory = 1000 * 128 * 4 - 1
     #expect(throws: AttentionError.self) { try plan(queries: 17, width: 64, on: small) }
     #expect(cut.scratchBytes < (try plan(queries: 17, width: 64, on: baseline)).scratchBytes)
