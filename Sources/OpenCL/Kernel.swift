@@ -14,9 +14,8 @@ public final class Kernel {
   /// How many arguments it has.
   public let argumentCount: Int
 
-  /// The most work-items of one work-group for this kernel on the device, as the driver has it.
-  ///
-  /// A hint, not a limit: rusticl answers 32 for kernels that it runs with far more.
+  /// The most work-items of one work-group for this kernel on the device, as the driver has it. ``runs(groupsOf:)`` says when it
+  /// is the limit.
   public let workGroupSize: Int
 
   /// The factor of whose multiples a work-group's size should be, in work-items.
@@ -64,6 +63,19 @@ public final class Kernel {
 
   deinit {
     clReleaseKernel(handle.raw)
+  }
+
+  /// Whether the device can run it in work-groups of so many items, with the local memory that its arguments ask for now.
+  ///
+  /// Where the source demands a shape, the compiler has taken it, and what counts is the device's limit: rusticl answers a
+  /// ``workGroupSize`` of 32 for kernels that it runs with far more.
+  ///
+  /// - Throws: `OpenCLError` of the query.
+  public func runs(groupsOf items: Int) throws(OpenCLError) -> Bool {
+    let info = program.context.device.info
+    let most = requiredWorkGroupSize == nil ? workGroupSize : info.maxWorkGroupSize
+    guard items <= most else { return false }
+    return try localMemorySize <= info.localMemory
   }
 
   /// The local memory of a work-group in bytes, with the arguments that are set now.

@@ -37,6 +37,11 @@ extension OpenCLError {
     }
   }
 
+  /// Whether a kernel was too large for the work-groups that it was to run in; some drivers find out only then.
+  public var isKernelTooLarge: Bool {
+    call == "clEnqueueNDRangeKernel" && [.invalidWorkGroupSize, .invalidWorkItemSize, .outOfResources].contains(status)
+  }
+
   /// Whether a program could not be compiled or linked; `log` says why if the driver does.
   public var isBuildFailure: Bool {
     switch status {

@@ -63,16 +63,20 @@ extension DeviceBlocks {
   ///
   /// - Parameter own: Whether nobody else may have them, so that their arguments stay.
   private func kernels(_ problem: AttentionProblem, rotaryPairs: Int, own: Bool) throws -> DecodeKernels {
+    var cause: OpenCLError?
     for tiles in DecodeTiles.fitting(problem, profile) {
       do {
         let key = DecodeKernels.Key(
           problem, cache: shape.key.storage, storedValues: shape.value?.width ?? shape.key.width,
           rotaryPairs: rotaryPairs, tiles)
-        return try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
-      } catch is TilesRejected {
-        continue
+        return try executor.rejecting(.decode(tiles)) {
+          try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
+        }
+      } catch let rejected as TilesRejected {
+        cause = rejected.cause ?? cause
       }
     }
+    if let cause { throw cause }
     throw AttentionError.cannotRun(device: profile.identifier, reason: "no tile of the decode kernels fits it")
   }
 

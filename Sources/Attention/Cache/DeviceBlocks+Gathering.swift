@@ -13,7 +13,7 @@ extension DeviceBlocks {
   func attendGathered(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
     let problem = gathered(query)
     try engine.roster.perform(problem, .fused, on: executor) { plan in
-      try executor.withTurn {
+      try executor.withTiles(plan.tiles) {
         let call = try GatheredCall(query, problem, plan, self)
         defer { call.release() }
         try call.run(operand, output, logSumExp)

@@ -190,7 +190,9 @@ final class DeviceBlocks: KVBlockStore {
       do {
         return try attendGathered(query, operand, output, logSumExp)
       } catch AttentionError.cannotRun {
-        // No tile fits, or not all keys of a head beside the cache: decode kernels need less.
+        // No tile fits.
+      } catch AttentionError.openCL(let error) where error.isOutOfMemory {
+        // There is no room for all keys of a head beside the cache: decode kernels need less.
       }
     }
     try executor.withTurn { try enqueueDecoding(query, operand, output, logSumExp) }

@@ -89,7 +89,8 @@ public final class AttentionEngine: Sendable {
   ///
   /// - Parameters:
   ///   - call: The operands and options.
-  ///   - progress: Called with the fraction done, from 0 to 1, from any thread.
+  ///   - progress: Called with the fraction done, from 0 to 1, from any thread. The device is busy with the call until it
+  ///     returns, so it must not wait for another call of this engine.
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for a call that does not fit together; the device's
   ///   error where a named device fails.
   public func attention(

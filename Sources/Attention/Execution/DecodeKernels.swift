@@ -51,7 +51,7 @@ final class DecodeKernels {
     let program = try key.program(subgroupSizes: info.pinnableSubgroupSizes).build(context)
     decode = try Kernel(program, key.kernelName)
     merge = try Kernel(try key.mergeProgram.build(context), "merge_pieces")
-    guard tiles.items <= decode.workGroupSize, try decode.localMemorySize <= info.localMemory else {
+    guard try decode.runs(groupsOf: tiles.items), try merge.runs(groupsOf: mergeItems) else {
       throw TilesRejected(device: context.device.identifier, tiles: .decode(tiles))
     }
   }

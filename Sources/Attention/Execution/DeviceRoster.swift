@@ -82,8 +82,7 @@ package final class DeviceRoster: Sendable {
       } catch {
         let next = profiles[index + 1]
         giveNotice("\(device.name): \(Self.reason(of: error)); falling back to \(next.name)")
-        // Too little memory is this call's trouble; anything else would happen again.
-        if !Self.isTransient(error) { state.withLock { _ = $0.abandoned.insert(device.identifier) } }
+        abandon(device, for: error)
       }
     }
     return try replanning([profiles.count - 1])
@@ -108,12 +107,14 @@ package final class DeviceRoster: Sendable {
   private func replanning<Plan, Result>(
     on indices: [Int], _ body: (Plan) throws -> Result, plan: ([DeviceProfile]) throws -> Plan
   ) throws -> Result {
+    var cause: OpenCLError?
     while true {
       let profiles = state.withLock { state in indices.map { state.current[$0] } }
       do {
         return try body(try plan(profiles))
       } catch let rejected as TilesRejected {
         // The planner leaves rejected tiles out and says so when none are left, so this ends.
+        cause = rejected.cause ?? cause
         state.withLock { state in
           for index in indices where state.current[index].identifier == rejected.device {
             if let (type, _) = rejected.matrixUnits { state.current[index].matrixUnits[type] = nil }
@@ -126,6 +127,9 @@ package final class DeviceRoster: Sendable {
         }
       } catch let error as OpenCLError {
         throw AttentionError.openCL(error)
+      } catch AttentionError.cannotRun(let device, let reason) {
+        // Why there are no tiles left, where it is the driver's reason.
+        throw cause.map(AttentionError.openCL) ?? AttentionError.cannotRun(device: device, reason: reason)
       }
     }
   }
@@ -152,13 +156,14 @@ package final class DeviceRoster: Sendable {
   }
 
   package func home() throws -> Home {
-    while let profile = active.first {
+    let abandoned = state.withLock { $0.abandoned }
+    for profile in profiles where !(isAutomatic && abandoned.contains(profile.identifier)) {
       do {
         return try executor(profile).map(Home.device) ?? .host
       } catch {
         guard isAutomatic else { throw (error as? OpenCLError).map(AttentionError.openCL) ?? error }
         giveNotice("\(profile.name): \(Self.reason(of: error)); passing it over")
-        state.withLock { _ = $0.abandoned.insert(profile.identifier) }
+        abandon(profile, for: error)
       }
     }
     return .host
@@ -172,12 +177,13 @@ package final class DeviceRoster: Sendable {
     return profile
   }
 
-  private static func isTransient(_ error: any Error) -> Bool {
+  /// Leaves a device out from now on. Too little memory is one call's trouble; anything else would happen again.
+  private func abandon(_ device: DeviceProfile, for error: any Error) {
     switch error {
-    case AttentionError.openCL(let error): error.isOutOfMemory
-    case AttentionError.cannotRun: true
-    case AttentionError.outOfMemory: true
-    default: false
+    case AttentionError.cannotRun, AttentionError.outOfMemory: return
+    case AttentionError.openCL(let error) where error.isOutOfMemory: return
+    case let error as OpenCLError where error.isOutOfMemory: return
+    default: state.withLock { _ = $0.abandoned.insert(device.identifier) }
     }
   }
 

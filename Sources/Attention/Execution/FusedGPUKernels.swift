@@ -67,11 +67,10 @@ final class FusedGPUKernels {
   init(_ key: Key, _ context: Context) throws {
     tiles = key.tiles
     classifyItems = key.classifyItems
-    let info = context.device.info
     let program = try Self.build(key, context)
     classifyMask = try Kernel(program, "classify_mask")
     fused = try Kernel(program, key.kernelName)
-    guard key.tiles.groupItems <= fused.workGroupSize, try fused.localMemorySize <= info.localMemory else {
+    guard try fused.runs(groupsOf: key.tiles.groupItems) else {
       throw TilesRejected(device: context.device.identifier, tiles: .fusedGPU(key.tiles))
     }
     guard try key.tiles.matrixUnits == nil || key.trial.passes(fused, context) else {

@@ -16,7 +16,7 @@ final class InsightKernels {
     let program = try key.insightProgram(subgroupSizes: device.info.pinnableSubgroupSizes).build(context)
     func kernel(_ name: String) throws -> Kernel {
       let kernel = try Kernel(program, name)
-      guard key.tiles.groupItems <= kernel.workGroupSize, try kernel.localMemorySize <= device.info.localMemory else {
+      guard try kernel.runs(groupsOf: key.tiles.groupItems) else {
         throw TilesRejected(device: device.identifier, tiles: .staged(key.tiles))
       }
       return kernel

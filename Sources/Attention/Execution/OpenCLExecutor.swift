@@ -122,10 +122,10 @@ package final class OpenCLExecutor: @unchecked Sendable {
         let kernelsDone = ContinuousClock.now
         let again = try AttentionProblem(call)
         guard let plan = try replan(again) else { return }
+        let insight = try insightKernels(again, plan)
         let kernels = try callKernels(again, plan)
         let block = HeadBlock(
-          call, again, plan, first, results: results, kernels: kernels, insight: try insightKernels(again, plan),
-          queues: queues, pool: pool)
+          call, again, plan, first, results: results, kernels: kernels, insight: insight, queues: queues, pool: pool)
         defer {
           queues.drain()
           block.release()
@@ -148,9 +148,10 @@ package final class OpenCLExecutor: @unchecked Sendable {
     _ call: AttentionCall, _ problem: AttentionProblem, _ plan: DevicePlan, into results: ResultBuffers,
     _ body: (inout Pipeline) throws -> Void
   ) throws {
-    try turn.withLock { _ in
-      let kernels = try callKernels(problem, plan)
+    try withTiles(plan.tiles) {
+      // The kernels of insight first: where they are rejected, no memory has been taken.
       let insight = try insightKernels(problem, plan)
+      let kernels = try callKernels(problem, plan)
       var pipeline = Pipeline { block in
         HeadBlock(
           call, problem, plan, block, results: results, kernels: kernels, insight: insight, queues: self.queues,
@@ -171,7 +172,7 @@ extension OpenCLExecutor {
   private func insightKernels(_ problem: AttentionProblem, _ plan: DevicePlan) throws -> InsightKernels? {
     guard let tiles = plan.insightTiles else { return nil }
     let key = StagedKernels.Key(problem, plan, tiles)
-    let kernels = try insight[key] ?? InsightKernels(key, context)
+    let kernels = try insight[key] ?? rejecting(.staged(tiles)) { try InsightKernels(key, context) }
     insight[key] = kernels
     return kernels
   }
@@ -202,6 +203,23 @@ extension OpenCLExecutor {
 }
 
 extension OpenCLExecutor {
+  /// Runs `body` while nobody else uses the device's kernels, those of some tiles.
+  ///
+  /// - Throws: ``TilesRejected`` where the driver has nothing against `body` but these.
+  func withTiles(_ tiles: KernelTiles, _ body: () throws -> Void) throws {
+    try turn.withLock { _ in try rejecting(tiles, body) }
+  }
+
+  /// Runs `body`, which builds or enqueues kernels of some tiles: that they do not compile, or are too large once built, is
+  /// ``TilesRejected``.
+  package func rejecting<Result>(_ tiles: KernelTiles, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as OpenCLError where error.isBuildFailure || error.isKernelTooLarge {
+      throw TilesRejected(device: device.identifier, tiles: tiles, cause: error)
+    }
+  }
+
   /// Runs `body` while nobody else uses the device's kernels; OpenCL's errors become the library's.
   package func withTurn(_ body: () throws -> Void) throws {
     try turn.withLock { _ in try rethrowing { try body() } }

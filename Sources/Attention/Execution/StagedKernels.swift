@@ -51,7 +51,7 @@ final class StagedKernels {
     let program = try key.program(subgroupSizes: context.device.info.pinnableSubgroupSizes).build(context)
     func kernel(_ name: String, items: Int) throws -> Kernel {
       let kernel = try Kernel(program, name)
-      guard items <= kernel.workGroupSize, try kernel.localMemorySize <= context.device.info.localMemory else {
+      guard try kernel.runs(groupsOf: items) else {
         throw TilesRejected(device: context.device.identifier, tiles: .staged(key.tiles))
       }
       return kernel

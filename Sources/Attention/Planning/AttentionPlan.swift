@@ -71,7 +71,7 @@ public struct DevicePlan: Sendable, Equatable {
   /// Whether keys and values are read where the caller has them, and not brought to the device.
   public let keysInPlace: Bool
   /// How decode kernels cut keys into pieces.
-  let split: DecodeSplit
+  package let split: DecodeSplit
   public let blocks: [Block]
 
   /// Blocks that are under way together: two, so that transfers overlap, where the device's memory holds them.

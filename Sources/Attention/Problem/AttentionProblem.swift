@@ -47,7 +47,7 @@ public struct AttentionProblem: Sendable, Equatable {
   public var visiblePairs: Int { queryHeads * sequences.reduce(0) { $0 + $1.visiblePairs } }
 
   /// Multiplications and additions of both products over the visible pairs: `2 · (D + Dv)` each.
-  public var floatingPointOperations: Int { 2 * (headDimension + valueDimension) * visiblePairs }
+  public var floatingPointOperations: Double { 2 * Double(headDimension + valueDimension) * Double(visiblePairs) }
 
   /// The bytes of queries, keys, values and output, each counted once.
   public var operandBytes: Int {

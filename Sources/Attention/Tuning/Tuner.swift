@@ -94,9 +94,9 @@ package struct Tuner {
         let comparison = testCase.truth.compare(alter(tiles, try run(testCase, tiles, repetitions: 1).result))
         guard comparison.isRight else { return .wrong(comparison.largest) }
       }
-    } catch is TilesRejected {
-      return .unusable("too large for its work-groups once built")
-    } catch let error as OpenCLError where error.isBuildFailure || error.isOutOfMemory {
+    } catch let rejected as TilesRejected {
+      return .unusable(rejected.cause.map { "\($0.call): \($0.status)" } ?? "too large for its work-groups once built")
+    } catch let error as OpenCLError where error.isOutOfMemory {
       return .unusable("\(error.call): \(error.status)")
     } catch AttentionError.cannotRun(_, let reason) {
       return .unusable(reason)

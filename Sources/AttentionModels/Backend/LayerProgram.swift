@@ -16,12 +16,16 @@ package struct LayerProgram {
     self.items = items
   }
 
-  /// As the device's limits admit.
-  package init(weights: GGUFType, on device: DeviceProfile) throws(AttentionError) {
-    guard let tiles = StagedTiles.candidates(for: device.deviceClass).first(where: { $0.fit(device) }) else {
-      throw AttentionError.cannotRun(device: device.identifier, reason: "no tile of the products fits it")
-    }
-    self.init(weights: weights, tiles: tiles, items: device.deviceClass == .gpu ? min(64, device.maxWorkGroupSize) : 1)
+  /// What the device's limits admit, best first; one at least.
+  package static func candidates(weights: GGUFType, on device: DeviceProfile) throws(AttentionError) -> [LayerProgram] {
+    let tiles = StagedTiles.candidates(for: device.deviceClass).filter { $0.fit(device) }
+    guard !tiles.isEmpty else { throw noneFits(device) }
+    let items = device.deviceClass == .gpu ? min(64, device.maxWorkGroupSize) : 1
+    return tiles.map { LayerProgram(weights: weights, tiles: $0, items: items) }
+  }
+
+  static func noneFits(_ device: DeviceProfile) -> AttentionError {
+    .cannotRun(device: device.identifier, reason: "no tile of the products fits it")
   }
 
   /// Numbers of a product that a work-group makes one after the other: a group of a CPU is worth more than one.

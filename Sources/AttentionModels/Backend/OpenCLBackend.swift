@@ -25,8 +25,6 @@ final class OpenCLBackend: ModelBackend {
     let buffer: Buffer
   }
 
-  typealias Cache = KVCache
-
   private(set) var attentionSeconds = 0.0
   let engine: AttentionEngine
   private let executor: OpenCLExecutor
@@ -34,8 +32,8 @@ final class OpenCLBackend: ModelBackend {
   /// Work-items that share a row.
   private let items: Int
   private var programs: [GGUFType: LayerKernels] = [:]
-  /// What padded sequences are attended through, by their number and heads.
-  private var padded: [[Int]: KVCache] = [:]
+  /// What padded sequences were attended through last, and for which number and heads of them.
+  private var padded: (shape: [Int], cache: KVCache)?
 
   /// With as few rows, a product is bound by reading the weights.
   private static let fewRows = 8
@@ -44,14 +42,24 @@ final class OpenCLBackend: ModelBackend {
   init(engine: AttentionEngine, executor: OpenCLExecutor) throws {
     self.engine = engine
     self.executor = executor
-    let layers = try LayerProgram(weights: .f32, on: DeviceProfile(executor.device))
-    tiles = layers.tiles
-    items = layers.items
+    let profile = DeviceProfile(executor.device)
+    var cause: (any Error)?
+    for layers in try LayerProgram.candidates(weights: .f32, on: profile) {
+      do {
+        programs[.f32] = try LayerKernels(executor, layers)
+        tiles = layers.tiles
+        items = layers.items
+        return
+      } catch let rejected as TilesRejected {
+        cause = rejected.cause.map(AttentionError.openCL) ?? cause
+      }
+    }
+    throw cause ?? LayerProgram.noneFits(profile)
   }
 
   private func kernels(_ type: GGUFType) throws -> LayerKernels {
     if let kernels = programs[type] { return kernels }
-    let kernels = try LayerKernels(executor.context, LayerProgram(weights: type, tiles: tiles, items: items))
+    let kernels = try LayerKernels(executor, LayerProgram(weights: type, tiles: tiles, items: items))
     programs[type] = kernels
     return kernels
   }
@@ -241,13 +249,12 @@ final class OpenCLBackend: ModelBackend {
   }
 
   private func paddedCache(_ batch: Int, _ shape: AttentionShape) throws -> KVCache {
-    let name = [batch, shape.keyValueHeads, shape.headDimension]
-    if let cache = padded[name] { return cache }
+    let shapeOfCache = [batch, shape.keyValueHeads, shape.headDimension]
+    if let padded, padded.shape == shapeOfCache { return padded.cache }
     // One at a time: batches of other sizes come and go.
-    padded = [:]
-    let cache = try engine.makeKVCache(
-      batch: batch, heads: shape.keyValueHeads, headDimension: shape.headDimension)
-    padded[name] = cache
+    padded = nil
+    let cache = try engine.makeKVCache(batch: batch, heads: shape.keyValueHeads, headDimension: shape.headDimension)
+    padded = (shapeOfCache, cache)
     return cache
   }
 
@@ -289,9 +296,10 @@ private final class LayerKernels {
   let numbers: Int
   let linear, linearNumber, takeRows, layerNorm, rmsNorm, add, gelu, geluTanh, siluGate: Kernel
 
-  init(_ context: Context, _ layers: LayerProgram) throws {
+  /// - Throws: ``TilesRejected`` where the kernels came out too large for their work-groups.
+  init(_ executor: OpenCLExecutor, _ layers: LayerProgram) throws {
     numbers = layers.numbers
-    let program = try layers.program.build(context)
+    let program = try executor.rejecting(.staged(layers.tiles)) { try layers.program.build(executor.context) }
     linear = try Kernel(program, "linear")
     linearNumber = try Kernel(program, "linear_number")
     takeRows = try Kernel(program, "take_rows")
@@ -301,6 +309,9 @@ private final class LayerKernels {
     gelu = try Kernel(program, "gelu")
     geluTanh = try Kernel(program, "gelu_tanh")
     siluGate = try Kernel(program, "silu_gate")
+    guard try linear.runs(groupsOf: layers.tiles.groupItems), try linearNumber.runs(groupsOf: layers.items) else {
+      throw TilesRejected(device: executor.device.identifier, tiles: .staged(layers.tiles))
+    }
   }
 }
 

@@ -67,8 +67,8 @@ struct Plan: ParsableCommand {
   private func show(cache storage: KVCacheStorage, _ shape: Shape, _ problem: AttentionProblem) throws {
     let model = try model()
     let cache = try CachePrograms(problem, storage, on: model)
-    let layers = try weights.map { try LayerProgram(weights: $0.ggufType, on: model).program }
-    let programs = cache.programs + [layers].compactMap { $0 }
+    let layers = try weights.map { try LayerProgram.candidates(weights: $0.ggufType, on: model).first?.program }
+    let programs = cache.programs + [layers].compactMap { $0 ?? nil }
     guard !json else {
       try Console.write(JSON.line(CacheRow(shape, model, cache.tiles, programs)))
       return
@@ -102,7 +102,7 @@ struct Plan: ParsableCommand {
   private static func text(_ shape: Shape, _ problem: AttentionProblem, _ plan: AttentionPlan) -> String {
     var lines = [
       "\(shape.title): \(problem.visiblePairs) visible pairs, "
-        + "\(Quantity.rounded(Double(problem.floatingPointOperations) / 1e9)) GFLOP, "
+        + "\(Quantity.rounded(problem.floatingPointOperations / 1e9)) GFLOP, "
         + "operands and output \(Quantity.bytes(problem.operandBytes))"
     ]
     for part in plan.parts {
@@ -231,7 +231,7 @@ private struct PlanRow: Encodable {
 
   var problem: String
   var visiblePairs: Int
-  var flops: Int
+  var flops: Double
   var operandBytes: Int
   var parts: [Part]
 

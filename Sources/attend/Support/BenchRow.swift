@@ -22,7 +22,7 @@ struct BenchRow: Encodable {
   let kernelSecondsMedian: Double
   let kernelSecondsMin: Double
   let endToEndSecondsMedian: Double
-  let flops: Int
+  let flops: Double
   let gflops: Double
   let bytes: Int
   let gigabytesPerSecond: Double
@@ -61,7 +61,7 @@ struct BenchRow: Encodable {
     kernelSecondsMin = kernelSeconds.min() ?? 0
     endToEndSecondsMedian = endToEndSeconds.median
     flops = problem.floatingPointOperations
-    gflops = Double(flops) / kernelSecondsMedian / 1e9
+    gflops = flops / kernelSecondsMedian / 1e9
     bytes = shape.kvType.map { shape.cachedBytes(problem, $0) } ?? problem.operandBytes
     gigabytesPerSecond = Double(bytes) / kernelSecondsMedian / 1e9
     deviceBytesPeak = peakBytes

@@ -105,8 +105,10 @@ struct PlanPropertyTests {
         scratch += [("scores", matrix * block.scoreStride * 4), ("parts", matrix * chunks * 8)]
       case .fusedGPU: break
       case .decode:
-        // 256 keys a piece at these lengths, a row of output with its maximum and sum of each.
-        let pieces = block.heads.map { (problem.sequences[$0 / problem.queryHeads].keyLength + 255) / 256 }
+        // Of each piece a row of output with its maximum and sum.
+        let pieces = block.heads.map {
+          plan.split.pieces(keyLength: problem.sequences[$0 / problem.queryHeads].keyLength)
+        }
         scratch.append(
           ("partial results", pieces.reduce(0, +) * block.sliceRows * (problem.valueDimension + 2) * 4))
       case .fusedCPU(let tiles):
