@@ -26,9 +26,6 @@ public final class Buffer: @unchecked Sendable {
 
   let handle: Handle<HandleKind.Memory>
 
-  /// What lies behind a buffer that uses host memory; kept alive as long as the buffer.
-  private let owner: AnyObject?
-
   /// OpenCL has no empty buffers. A request of zero bytes gets this many, which nothing ever transfers.
   private static let smallestAllocation = 16
 
@@ -60,7 +57,8 @@ public final class Buffer: @unchecked Sendable {
   /// it over when it sees fit.
   ///
   /// The memory must stay valid and must not be touched by the host as long as the buffer lives, except between
-  /// a finished read or write through a queue and the next command. `owner` is kept alive with the buffer.
+  /// a finished read or write through a queue and the next command. `owner` is kept alive as long as OpenCL may use the memory:
+  /// until the buffer is gone and every command that was given it is done.
   ///
   /// - Throws: `OpenCLError`; `isOutOfMemory` if the device has no room or the size is above `maxAllocation`.
   public convenience init(
@@ -90,8 +88,19 @@ public final class Buffer: @unchecked Sendable {
     self.context = context
     self.byteCount = byteCount
     self.access = access
-    self.owner = owner
     self.handle = Handle(raw: try created(raw, status, call, device: context.device, "\(byteCount) bytes"))
+    if fromHost, let owner { try keep(owner) }
+  }
+
+  /// Commands outlive the buffer that they were given, and so must what they read and write.
+  private func keep(_ owner: AnyObject) throws(OpenCLError) {
+    let kept = Unmanaged.passRetained(owner)
+    let status = clSetMemObjectDestructorCallback(
+      handle.raw, { _, kept in kept.map { Unmanaged<AnyObject>.fromOpaque($0).release() } }, kept.toOpaque())
+    guard status != CL_SUCCESS else { return }
+    kept.release()
+    throw OpenCLError(
+      call: "clSetMemObjectDestructorCallback", status: OpenCLStatus(rawValue: status), device: context.device.name)
   }
 
   deinit {

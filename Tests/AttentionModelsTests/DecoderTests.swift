@@ -67,6 +67,21 @@ private enum PlainDecoder {
     }
   }
 
+  /// Whoever is given the text may use the generator.
+  @Test(arguments: TestDevice.allAndReference)
+  func textsWithinTexts(device: TestDevice) throws {
+    try withGenerator(device) { generator in
+      let alone = try generator.generate("Once upon a time", options: Self.greedy).tokenIDs
+      var inner: [[Int]] = []
+      let outer = try generator.generate("Once upon a time", options: Self.greedy) { _ in
+        if inner.count < 2 { inner.append(try generator.generate("Once upon a time", options: Self.greedy).tokenIDs) }
+        #expect(generator.attentionSeconds > 0)
+      }
+      #expect(outer.tokenIDs == alone)
+      #expect(inner == [alone, alone])
+    }
+  }
+
   @Test(arguments: [KVCacheStorage.float16, .bfloat16])
   func otherStoragesOfTheCacheGoTheSameWay(storage: KVCacheStorage) throws {
     try withGenerator { generator in

@@ -55,11 +55,14 @@ public struct BlockGrid: Sendable, Equatable {
   /// The block mask `[rows, columns]` of the blocks for which `isVisible` holds.
   func mask(_ isVisible: (_ positions: ClosedRange<Int>, _ keys: ClosedRange<Int>) -> Bool) throws -> BlockMask {
     // Each row and column is there: neither range can be empty.
-    let visible = (0..<rows).flatMap { row in
-      (0..<columns).map { isVisible(positions(row: row), keys(column: $0)) }
+    let visible = try Tensor(shape: [rows, columns], elementType: .bool) { visible in
+      for row in 0..<rows {
+        for column in 0..<columns {
+          visible[row * columns + column] = isVisible(positions(row: row), keys(column: column)) ? 1 : 0
+        }
+      }
     }
-    return BlockMask(
-      queryBlock: queryBlock, keyBlock: keyBlock, visible: try Tensor(visible, shape: [rows, columns]))
+    return BlockMask(queryBlock: queryBlock, keyBlock: keyBlock, visible: visible)
   }
 
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where a number is outside a range.

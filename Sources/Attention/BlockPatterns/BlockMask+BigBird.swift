@@ -34,11 +34,9 @@ extension BlockMask {
       throw AttentionError.invalid(argument: "window blocks", found: "\(window)", expected: "an odd number above 0")
     }
     var numbers = SeededNumbers(seed: seed)
-    let shape = [heads, grid.rows, grid.columns]
-    var visible: [Bool] = []
-    visible.reserveCapacity(try Tensor.byteCount(shape: shape, elementType: .bool))
-    for _ in 0..<heads {
-      for row in 0..<grid.rows {
+    let visible = try Tensor(shape: [heads, grid.rows, grid.columns], elementType: .bool) { visible in
+      for line in 0..<heads * grid.rows {
+        let row = line % grid.rows
         let positions = grid.positions(row: row)
         let own = grid.columns(of: positions)
         let side = window / 2
@@ -51,10 +49,10 @@ extension BlockMask {
           others.swapAt(place, place + numbers.below(others.count - place))
           seen[others[place]] = true
         }
-        visible += seen
+        for (column, sees) in seen.enumerated() { visible[line * grid.columns + column] = sees ? 1 : 0 }
       }
     }
-    return BlockMask(queryBlock: grid.queryBlock, keyBlock: grid.keyBlock, visible: try Tensor(visible, shape: shape))
+    return BlockMask(queryBlock: grid.queryBlock, keyBlock: grid.keyBlock, visible: visible)
   }
 }
 

@@ -73,7 +73,7 @@ public struct CPUPlan: Sendable, Equatable {
         reason: "this processor has no \(device.instructionSet?.rawValue ?? "instruction set")")
     }
     instructionSet = set
-    threads = device.computeUnits
+    threads = device.units
     tileRows = Int(kernels.tile_rows)
     tileKeys = Int(kernels.tile_keys)
     var call = attention_call(problem)

@@ -5,14 +5,15 @@ extension AttentionEngine {
   ///   - batch: Sequences.
   ///   - heads: Key/value heads.
   ///   - headDimension: That of keys, and of values unless the options say otherwise.
-  ///   - storage: How keys and values are kept.
-  ///   - options: Everything else; their storage is not looked at.
+  ///   - storage: How keys and values are kept, in place of what the options say.
+  ///   - options: Everything else.
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for options that do not fit together.
   public func makeKVCache(
-    batch: Int = 1, heads: Int, headDimension: Int, storage: KVCacheStorage = .float32,
+    batch: Int = 1, heads: Int, headDimension: Int, storage: KVCacheStorage? = nil,
     options: KVCache.Options = KVCache.Options()
   ) throws -> KVCache {
     var options = options
+    let storage = storage ?? options.storage
     options.storage = storage
     let valueDimension = options.valueDimension ?? headDimension
     try Self.check(options, batch: batch, heads: heads, headDimension: headDimension, valueDimension: valueDimension)

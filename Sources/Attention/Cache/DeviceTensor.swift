@@ -2,8 +2,9 @@ import OpenCL
 
 /// A tensor in the memory of an engine's device: what one step computes and the next reads, without a trip to the host.
 ///
-/// Dense and row-major, as ``Tensor`` is. Where the engine computes on the CPU its memory is the host's. Commands on a
-/// device tensor are carried out in the order in which they were given; ``tensor()`` waits for them.
+/// Dense and row-major, as ``Tensor`` is. Commands on a device tensor are carried out in the order in which they were given;
+/// ``tensor()`` waits for them. Where the engine computes on the CPU the memory is the host's, and a command is carried out by
+/// the thread that gives it before it goes on: there, threads that share a tensor must take turns.
 public final class DeviceTensor: Sendable {
   /// The length of each dimension.
   public let shape: [Int]

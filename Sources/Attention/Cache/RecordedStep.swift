@@ -47,6 +47,9 @@ public final class RecordedStep {
     value = cache.options.valuesAreKeys ? nil : try tensor(cache.heads, cache.valueDimension)
     output = try tensor(queryHeads, cache.valueDimension)
     logSumExp = try engine.deviceTensor(shape: [cache.batch, queryHeads, tokens])
+    // What cannot be attended to must not be appended either: later steps differ from this one in their lengths alone.
+    _ = try AttentionProblem(
+      query: query.shape, elementType: elementType, cache: cache, options, appending: tokens)
     self.engine = engine
     self.cache = cache
     self.options = options
@@ -72,7 +75,7 @@ extension AttentionEngine {
   ///   - tokens: New tokens of each sequence, each with a query.
   ///   - elementType: That of queries, new keys and values, and the output.
   ///   - options: What is asked; masks by position alone.
-  /// - Throws: ``AttentionError``.
+  /// - Throws: ``AttentionError``, for all that is wrong with the options too.
   public func recordStep(
     cache: KVCache, queryHeads: Int, tokens: Int = 1, elementType: ElementType = .float32,
     options: CacheAttentionOptions = CacheAttentionOptions()

@@ -42,8 +42,8 @@ public struct RotaryEmbedding: Sendable, Hashable, Codable {
     self.scaling = scaling
   }
 
-  /// Pairs of a row.
-  public var pairs: Int { dimensions / 2 }
+  /// Pairs of a row; 0 where ``dimensions`` is no number of elements.
+  public var pairs: Int { max(0, dimensions / 2) }
 
   /// The angle of each pair at position 1, in radians.
   public var frequencies: [Double] {

@@ -1,3 +1,4 @@
+import Foundation
 import OpenCL
 
 /// Cosines and sines of rotary embedding, a row for each position (or whatever rows are numbered by).
@@ -12,20 +13,18 @@ public struct RotaryTables: Sendable {
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for an embedding that no row can be rotated by.
   public init(_ embedding: RotaryEmbedding, positions: Int) throws {
     try embedding.check(width: max(embedding.dimensions, 0))
-    let shape = [positions, embedding.pairs]
-    // Before anything is computed: the count may be nonsense.
-    _ = try Tensor.byteCount(shape: shape + [2], elementType: .float32)
-    let angles = embedding.angles(at: Array(0..<positions))
-    let pairs = embedding.pairs
-    func table(_ part: Int) throws -> Tensor {
-      var rows: [Float] = []
-      for position in 0..<positions {
-        let first = (position * 2 + part) * pairs
-        rows += angles[first..<first + pairs]
+    let (frequencies, magnitude) = (embedding.frequencies, embedding.magnitude)
+    func table(_ function: (Double) -> Double) throws -> Tensor {
+      try Tensor(shape: [positions, embedding.pairs], elementType: .float32) { bytes in
+        let elements = bytes.bindMemory(to: Float.self)
+        for position in 0..<positions {
+          for (p, frequency) in frequencies.enumerated() {
+            elements[position * frequencies.count + p] = Float(function(Double(position) * frequency) * magnitude)
+          }
+        }
       }
-      return try Tensor(rows, shape: shape)
     }
-    try self.init(cosines: table(0), sines: table(1), style: embedding.style)
+    try self.init(cosines: table { cos($0) }, sines: table { sin($0) }, style: embedding.style)
   }
 
   /// Tables that are given: `[…, pairs]`, of a floating-point type.
@@ -121,7 +120,8 @@ struct Rotation {
           argument: "positions", found: "\(positions.map(\.count))", expected: "[B][L] = [\(batch)][\(length)]")
       }
     }
-    let places = positions?.flatMap { $0 } ?? Array(0..<batch * length)
+    // (A tensor without elements may have any number of rows.)
+    let places = positions?.flatMap { $0 } ?? (shape.contains(0) ? [] : Array(0..<batch * length))
     if let wrong = places.first(where: { !(0..<tables.rows).contains($0) }) {
       throw AttentionError.invalid(argument: "positions", found: "\(wrong)", expected: "0 to \(tables.rows - 1)")
     }

@@ -89,32 +89,28 @@ public final class AttentionEngine: Sendable {
   ///
   /// - Parameters:
   ///   - call: The operands and options.
-  ///   - progress: Called with the fraction done, from 0 to 1, from any thread. The device is busy with the call until it
-  ///     returns, so it must not wait for another call of this engine.
+  ///   - progress: Called with the fraction done, from 0 to 1, from another thread, the last time before the call returns.
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for a call that does not fit together; the device's
   ///   error where a named device fails.
   public func attention(
-    _ call: AttentionCall, progress: @escaping @Sendable (Double) -> Void = { _ in }
+    _ call: AttentionCall, progress: (@Sendable (Double) -> Void)? = nil
   ) throws -> AttentionResult {
     let problem = try AttentionProblem(call)
     return try roster.perform(problem, kernel) { plan in
       let results = try ResultBuffers(problem)
-      let done = Mutex(0)
-      let advance: @Sendable (Int) -> Void = { heads in
-        let finished = done.withLock { done in
-          done += heads
-          return done
-        }
-        progress(Double(finished) / Double(max(1, problem.headCount)))
-      }
-      try self.carryOut(plan, call, problem, into: results, progress: advance)
+      let reports = progress.map { ProgressReports(of: problem.headCount, $0) }
+      defer { reports?.finish() }
+      try self.carryOut(plan, call, problem, into: results) { reports?.add($0) }
       return results.result
     }
   }
 
   /// As ``attention(_:progress:)``, for tasks: the work is done on threads of its own, and the task's thread is free meanwhile.
+  ///
+  /// - Throws: As that, and `CancellationError` where the task was cancelled before. What has begun is finished.
   public func result(of call: AttentionCall) async throws -> AttentionResult {
-    try await withCheckedThrowingContinuation { continuation in
+    try Task.checkCancellation()
+    return try await withCheckedThrowingContinuation { continuation in
       DispatchQueue.global().async { continuation.resume(with: Result { try self.attention(call) }) }
     }
   }

@@ -7,7 +7,7 @@ package struct DecodeSplit: Sendable, Hashable {
 
   package init(keyValueHeads: Int, on device: DeviceProfile) {
     self.keyValueHeads = max(1, keyValueHeads)
-    computeUnits = max(1, device.computeUnits)
+    computeUnits = device.units
     isCPU = device.deviceClass == .cpu
   }
 

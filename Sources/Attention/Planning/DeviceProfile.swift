@@ -137,6 +137,9 @@ public struct DeviceProfile: Sendable, Equatable {
     }
   }
 
+  /// The compute units that planning reckons with: one at least, and no more than any device has.
+  var units: Int { min(max(1, computeUnits), 1 << 20) }
+
   /// A guess at relative speed, for dividing heads between devices: cores × clock × what a core of the class does.
   package var relativeSpeed: Double {
     let lanes: Double =
@@ -146,7 +149,7 @@ public struct DeviceProfile: Sendable, Equatable {
       case .native: 2 * Double(vectorWidth)
       case .reference: 0.5
       }
-    return Double(max(1, computeUnits)) * Double(max(1, clockMHz)) * lanes
+    return Double(units) * Double(max(1, clockMHz)) * lanes
   }
 }
 

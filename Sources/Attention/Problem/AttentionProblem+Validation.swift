@@ -31,8 +31,10 @@ extension AttentionProblem {
       keyLength: keyLength)
   }
 
-  /// A description of queries to the keys of a cache.
-  init(query shape: [Int], elementType: ElementType, cache: KVCache, _ options: CacheAttentionOptions) throws {
+  /// A description of queries to the keys of a cache, once it holds so many more tokens of each sequence.
+  init(
+    query shape: [Int], elementType: ElementType, cache: KVCache, _ options: CacheAttentionOptions, appending: Int = 0
+  ) throws {
     let form = options.layout == .bhsd ? "[B, Hq, Lq, D]" : "[B, Lq, Hq, D]"
     guard options.layout != .thd else {
       throw AttentionError.invalid(argument: "layout", found: "thd", expected: "bhsd or bshd")
@@ -43,7 +45,7 @@ extension AttentionProblem {
         expected: "\(form) with B = \(cache.batch), D = \(cache.headDimension)")
     }
     let (heads, rows) = options.layout == .bhsd ? (shape[1], shape[2]) : (shape[2], shape[1])
-    let lengths = cache.lengths
+    let lengths = cache.lengths.map { $0 + appending }
     var shapes = try OperandShapes(
       batch: cache.batch, queryHeads: heads, keyValueHeads: cache.heads, queryRows: rows, keyRows: lengths.max() ?? 0,
       headDimension: cache.headDimension, valueDimension: cache.valueDimension, elementType: elementType)

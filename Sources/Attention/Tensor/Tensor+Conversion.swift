@@ -44,7 +44,18 @@ extension Tensor {
   ///
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where the new type is not a floating-point one.
   public func converted(to elementType: ElementType) throws -> Tensor {
-    elementType == self.elementType ? self : try Tensor(floats(), shape: shape, as: elementType)
+    switch elementType {
+    case self.elementType: return self
+    case .float64:
+      return try Tensor(shape: shape, elementType: elementType) { bytes in
+        _ = bytes.bindMemory(to: Double.self).update(fromContentsOf: doubles())
+      }
+    case .float16, .bfloat16:
+      // Of what float32 does not hold, too: rounded twice to nearest it would not be the nearest.
+      let isExact = [ElementType.float32, .float16, .bfloat16, .bool].contains(self.elementType)
+      return try Tensor(isExact ? floats() : doubles().map(Float.roundedToOdd), shape: shape, as: elementType)
+    case .float32, .int32, .int64, .bool: return try Tensor(floats(), shape: shape, as: elementType)
+    }
   }
 
   /// Writes float32 values as `elementType`, which the caller has checked to be a floating-point type.
@@ -60,5 +71,16 @@ extension Tensor {
       _ = bytes.bindMemory(to: UInt16.self).update(fromContentsOf: values.lazy.map(HalfPrecision.brain(from:)))
     case .int32, .int64, .bool: break
     }
+  }
+}
+
+extension Float {
+  /// The nearer to 0 of the neighbours of a number that float32 does not hold, its last bit set: rounded once more, to fewer bits,
+  /// that is the nearest to the number (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums").
+  fileprivate static func roundedToOdd(_ value: Double) -> Float {
+    let nearest = Float(value)
+    guard !value.isNaN, Double(nearest) != value else { return nearest }
+    let truncated = Double(nearest).magnitude > value.magnitude ? nearest.bitPattern - 1 : nearest.bitPattern
+    return Float(bitPattern: truncated | 1)
   }
 }

@@ -53,6 +53,28 @@ public struct Tensor: Sendable {
     }
   }
 
+  /// Makes a tensor of integers, as a block table is.
+  ///
+  /// - Parameter elementType: `int32` or `int64`.
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where the count of values is not that of the shape, the
+  ///   type is another, or an integer is none of it.
+  public init(integers values: [Int], shape: [Int], as elementType: ElementType = .int32) throws {
+    try Self.check(count: values.count, shape: shape)
+    guard elementType == .int64 || elementType == .int32 else {
+      throw AttentionError.invalid(argument: "element type", found: elementType.rawValue, expected: "I32 or I64")
+    }
+    if elementType == .int32, let wrong = values.first(where: { Int32(exactly: $0) == nil }) {
+      throw AttentionError.invalid(argument: "integers", found: "\(wrong)", expected: "integers of 32 bits")
+    }
+    try self.init(shape: shape, elementType: elementType) { bytes in
+      if elementType == .int64 {
+        _ = bytes.bindMemory(to: Int64.self).update(fromContentsOf: values.lazy.map(Int64.init))
+      } else {
+        _ = bytes.bindMemory(to: Int32.self).update(fromContentsOf: values.lazy.map(Int32.init(truncatingIfNeeded:)))
+      }
+    }
+  }
+
   package init(shape: [Int], elementType: ElementType, storage: TensorStorage) {
     self.shape = shape
     self.elementType = elementType

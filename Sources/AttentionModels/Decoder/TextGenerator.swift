@@ -55,18 +55,32 @@ public final class TextGenerator: Sendable {
 
   /// A model on some backend.
   private struct AnyLlama {
-    /// Begins a text: what is returned reads its next tokens and gives the logits after them.
-    let begin: (KVCacheStorage, KVCache.Options.Rolling?) throws -> ([Int]) throws -> [Float]
+    /// Begins a text, and gives its number.
+    let begin: (KVCacheStorage, KVCache.Options.Rolling?) throws -> Int
+    /// Reads a text's next tokens: the logits after them.
+    let logits: (_ text: Int, _ ids: [Int]) throws -> [Float]
+    /// Forgets a text.
+    let end: (_ text: Int) -> Void
     let attention:
       (_ ids: [Int], AttentionOutputs, _ topKeyCount: Int, _ visit: (Int, AttentionResult) throws -> Void) throws ->
         Void
     let attentionSeconds: () -> Double
 
     init<Backend: ModelBackend>(_ model: LlamaModel<Backend>) {
+      var contexts: [Int: LlamaModel<Backend>.Context] = [:]
+      var begun = 0
       begin = { storage, rolling in
-        let context = try model.makeContext(storage: storage, rolling: rolling)
-        return { try model.logits(after: $0, in: context) }
+        begun += 1
+        contexts[begun] = try model.makeContext(storage: storage, rolling: rolling)
+        return begun
       }
+      logits = { text, ids in
+        guard let context = contexts[text] else {
+          throw ModelError("text", found: "none", expected: "one that has begun")
+        }
+        return try model.logits(after: ids, in: context)
+      }
+      end = { contexts[$0] = nil }
       attention = { try model.attention(over: $0, returning: $1, topKeyCount: $2, visit: $3) }
       attentionSeconds = { model.attentionSeconds }
     }
@@ -152,7 +166,7 @@ public final class TextGenerator: Sendable {
   ///
   /// - Parameters:
   ///   - prompt: The text, or the message to answer.
-  ///   - emit: Given the text as it comes.
+  ///   - emit: Given the text as it comes. The model is free meanwhile, for other texts too.
   /// - Throws: ``ModelError`` for a prompt without tokens, or one that with the tokens to come is longer than the model's
   ///   positions where no window bounds it.
   public func generate(
@@ -173,34 +187,35 @@ public final class TextGenerator: Sendable {
         "prompt", found: "\(promptIDs.count) tokens and \(options.tokens) to come",
         expected: "at most \(positions) together, or a --window")
     }
-    return try model.withLock { model in
-      var sampler = Sampler(options.sampling)
-      var text = TokenText(tokenizer)
-      var result = Result(promptIDs: promptIDs, tokenIDs: [], text: "", promptSeconds: 0, generationSeconds: 0)
-      let logitsAfter = try model.begin(options.storage, options.rolling)
-      let start = ContinuousClock.now
-      // A query of a rolling cache must still find what it may see.
-      let chunk = min(Self.chunk, options.rolling?.window ?? Self.chunk)
-      var logits: [Float] = []
-      var rest = promptIDs[...]
-      repeat {
-        logits = try logitsAfter(Array(rest.prefix(chunk)))
-        rest = rest.dropFirst(chunk)
-      } while !rest.isEmpty
-      let read = ContinuousClock.now
-      result.promptSeconds = (read - start) / .seconds(1)
-      while result.tokenIDs.count < options.tokens {
-        let id = sampler.choose(logits)
-        if endIDs.contains(id), !options.ignoresEnd { break }
-        result.tokenIDs.append(id)
-        try emit(text.append(id))
-        if result.tokenIDs.count < options.tokens { logits = try logitsAfter([id]) }
-      }
-      result.generationSeconds = (ContinuousClock.now - read) / .seconds(1)
-      try emit(text.end())
-      result.text = tokenizer.decode(result.tokenIDs, skippingSpecial: true)
-      return result
+    var sampler = Sampler(options.sampling)
+    var text = TokenText(tokenizer)
+    var result = Result(promptIDs: promptIDs, tokenIDs: [], text: "", promptSeconds: 0, generationSeconds: 0)
+    let number = try model.withLock { try $0.begin(options.storage, options.rolling) }
+    defer { model.withLock { $0.end(number) } }
+    func logits(after ids: [Int]) throws -> [Float] { try model.withLock { try $0.logits(number, ids) } }
+
+    let start = ContinuousClock.now
+    // A query of a rolling cache must still find what it may see.
+    let chunk = min(Self.chunk, options.rolling?.window ?? Self.chunk)
+    var next: [Float] = []
+    var rest = promptIDs[...]
+    repeat {
+      next = try logits(after: Array(rest.prefix(chunk)))
+      rest = rest.dropFirst(chunk)
+    } while !rest.isEmpty
+    let read = ContinuousClock.now
+    result.promptSeconds = (read - start) / .seconds(1)
+    while result.tokenIDs.count < options.tokens {
+      let id = sampler.choose(next)
+      if endIDs.contains(id), !options.ignoresEnd { break }
+      result.tokenIDs.append(id)
+      try emit(text.append(id))
+      if result.tokenIDs.count < options.tokens { next = try logits(after: [id]) }
     }
+    result.generationSeconds = (ContinuousClock.now - read) / .seconds(1)
+    try emit(text.end())
+    result.text = tokenizer.decode(result.tokenIDs, skippingSpecial: true)
+    return result
   }
 
   /// How long attention has taken in all calls so far, in seconds.

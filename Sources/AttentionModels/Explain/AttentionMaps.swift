@@ -30,18 +30,22 @@ public struct AttentionMaps: Sendable {
     self.weights = weights
   }
 
+  /// How much a query looks at a key in one head; 0 where there is no such layer, head, query or key.
   public subscript(layer: Int, head: Int, query: Int, key: Int) -> Float {
-    weights[((layer * heads + head) * count + query) * count + key]
+    (0..<count).contains(key) ? row(layer: layer, head: head, query: query).dropFirst(key).first ?? 0 : 0
   }
 
-  /// What a query looks at in one head.
+  /// What a query looks at in one head, a number a key; nothing where there is no such layer, head or query.
   public func row(layer: Int, head: Int, query: Int) -> ArraySlice<Float> {
+    guard (0..<layers).contains(layer), (0..<heads).contains(head), (0..<count).contains(query) else { return [] }
     let start = ((layer * heads + head) * count + query) * count
     return weights[start..<start + count]
   }
 
   /// The maps of words: the attention to a word is the sum of that to its tokens, that from a word the mean of that from
-  /// its tokens. Rows that added up to 1 still do.
+  /// its tokens. Rows that added up to 1 still do. A word without tokens looks at nothing.
+  ///
+  /// - Precondition: The ranges lie within the tokens.
   public func merged(_ groups: [Range<Int>]) -> AttentionMaps {
     var result: [Float] = []
     result.reserveCapacity(layers * heads * groups.count * groups.count)
@@ -50,7 +54,7 @@ public struct AttentionMaps: Sendable {
         for key in groups {
           var sum: Float = 0
           for i in query { for j in key { sum += weights[(map * count + i) * count + j] } }
-          result.append(sum / Float(query.count))
+          result.append(sum / Float(max(1, query.count)))
         }
       }
     }

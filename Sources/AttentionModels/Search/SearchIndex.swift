@@ -55,8 +55,10 @@ public struct SearchIndex: Sendable {
       to: path)
   }
 
-  /// A passage's embedding.
-  public func embedding(_ index: Int) -> [Float] { Array(vectors[index * dimension..<(index + 1) * dimension]) }
+  /// A passage's embedding; nothing where there is no such passage.
+  public func embedding(_ index: Int) -> [Float] {
+    passages.indices.contains(index) ? Array(vectors[index * dimension..<(index + 1) * dimension]) : []
+  }
 
   /// Makes the index hold these passages and no others. A text that it has embedded before is not embedded again, wherever
   /// it stands now: so work that was cut short goes on where it was.

@@ -4,7 +4,7 @@
 /// "GGUF" version tensors entries │ entries × (key, type, value) │ tensors × (name, shape, type, offset) │ pad │ data
 /// ```
 ///
-/// The file is mapped, and the head alone is read when it is opened. See
+/// The file is mapped, and the head alone is read when it is opened; it must not be cut short while it is in use. See
 /// <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 public struct GGUF: Sendable {
   /// What the file says of one tensor.

@@ -56,6 +56,35 @@ struct KVCacheTests {
     try model.check(cache, device.engine(), queries: 1, heads: 2)
   }
 
+  /// Appending is started and not waited for, and the cache's memory may be the host's.
+  @Test("A cache that goes away while a device still writes to it", arguments: devices)
+  func droppedAtWork(device: TestDevice) throws {
+    let engine = try device.engine()
+    let rows = try Tensor([Float](repeating: 1, count: 1024 * 128), shape: [1, 8, 128, 128])
+    for _ in 0..<100 {
+      let cache = try engine.makeKVCache(heads: 8, headDimension: 128)
+      try cache.append(key: rows, value: rows)
+    }
+  }
+
+  @Test("Options of a recorded step are looked at before anything is appended", arguments: devices)
+  func wrongSteps(device: TestDevice) throws {
+    let engine = try device.engine()
+    let cache = try Self.cache(device)
+    let wrong: [(inout CacheAttentionOptions) -> Void] = [
+      { $0.sinks = [0] }, { $0.scale = .nan }, { $0.alibiSlopes = [1, 2, 3] }, { $0.softcap = -1 },
+    ]
+    for change in wrong {
+      var options = CacheAttentionOptions()
+      change(&options)
+      #expect(throws: AttentionError.self) { try engine.recordStep(cache: cache, queryHeads: 4, options: options) }
+    }
+    for type in [ElementType.bool, .int32, .float64] {
+      #expect(throws: AttentionError.self) { try engine.recordStep(cache: cache, queryHeads: 4, elementType: type) }
+    }
+    #expect(cache.lengths == [0])
+  }
+
   @Test("Everything that can be asked", arguments: devices)
   func options(device: TestDevice) throws {
     let cache = try Self.cache(device, batch: 2)

@@ -121,4 +121,12 @@ struct RotaryTests {
       try TestDevice.reference.engine().rotaryEmbedding(tensor, tables, positions: [[0, 4]])
     }
   }
+
+  @Test("Embeddings and tables that cannot be", arguments: [-2, Int.min, 0, 3])
+  func nonsense(dimensions: Int) {
+    let embedding = RotaryEmbedding(dimensions: dimensions)
+    #expect(embedding.frequencies.count == max(0, dimensions / 2))
+    #expect(throws: AttentionError.self) { try RotaryTables(embedding, positions: 2) }
+    #expect(throws: AttentionError.self) { try RotaryTables(RotaryEmbedding(dimensions: 2), positions: 1 << 60) }
+  }
 }

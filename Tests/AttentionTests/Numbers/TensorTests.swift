@@ -22,6 +22,30 @@ struct TensorTests {
     #expect(throws: AttentionError.self) { try Tensor([1], shape: [1]).integers() }
   }
 
+  @Test("Integers that a type does not hold")
+  func integers() {
+    #expect(throws: AttentionError.self) { try Tensor(integers: [1 << 31], shape: [1], as: .int32) }
+    #expect(throws: AttentionError.self) { try Tensor(integers: [1], shape: [1], as: .float32) }
+    #expect(throws: AttentionError.self) { try Tensor(integers: [1, 2], shape: [1]) }
+  }
+
+  @Test("Numbers that float32 does not hold are rounded once")
+  func conversions() throws {
+    let odd = try Tensor(integers: [16_777_217], shape: [1])
+    #expect(try odd.converted(to: .float64).doubles() == [16_777_217])
+    // Just above, at, and just below the middle between two numbers of float16, and of bfloat16.
+    for (type, bit) in [(ElementType.float16, 0x1p-10), (.bfloat16, 0x1p-7)] {
+      let middles = [1 + bit / 2 + 0x1p-40, 1 + bit / 2, 1 + bit / 2 - 0x1p-40, -1 - bit / 2 - 0x1p-40]
+      let tensor = try Tensor(shape: [4], elementType: .float64) { bytes in
+        _ = bytes.bindMemory(to: Double.self).update(fromContentsOf: middles)
+      }
+      #expect(try tensor.converted(to: type).doubles() == [1 + bit, 1, 1, -1 - bit])
+    }
+    let extremes = try Tensor([.infinity, -.infinity, 0, -0.0, .nan], shape: [5], as: .float64).converted(to: .float16)
+    #expect(extremes.floats().prefix(4) == [.infinity, -.infinity, 0, 0])
+    #expect(extremes.floats()[4].isNaN)
+  }
+
   @Test("Another shape of the same elements")
   func reshaped() throws {
     let tensor = try Tensor([1, 2, 3, 4, 5, 6], shape: [2, 3])
