@@ -62,6 +62,13 @@ import Testing
     let bytes = [256, 128, 128, 68, 36].map { 3 * 4 * 64 * 4 + 680 * $0 }
     #expect(types.map { $0["bytes"] as? Int } == bytes)
 
+    for sizes in [["40"], ["64", "--value-dimension", "40"]] {
+      let odd = try Command(
+        ["bench", "--device", "cpu", "--query-length", "1", "--kv-type", "q8_0", "--head-dimension"] + sizes)
+      #expect(odd.status == 2)
+      #expect(odd.errors.contains("a multiple of 32"))
+    }
+
     let both = try Command(["bench", "--batch", "2"] + shape)
     #expect(both.status == 2)
     #expect(both.errors.contains("--key-lengths"))

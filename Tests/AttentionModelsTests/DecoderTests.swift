@@ -75,7 +75,7 @@ private enum PlainDecoder {
       var inner: [[Int]] = []
       let outer = try generator.generate("Once upon a time", options: Self.greedy) { _ in
         if inner.count < 2 { inner.append(try generator.generate("Once upon a time", options: Self.greedy).tokenIDs) }
-        #expect(generator.attentionSeconds > 0)
+        #expect(try generator.timingAttention { try generator.explain("a") }.seconds > 0)
       }
       #expect(outer.tokenIDs == alone)
       #expect(inner == [alone, alone])

@@ -129,4 +129,20 @@ import Testing
     try Safetensors.write(AttentionResult(output: result.output), to: folder.file("b"))
     #expect(try Safetensors(path: folder.file("b")).entries.map(\.name) == ["output"])
   }
+
+  @Test func linksAreFollowed() throws {
+    let folder = try TestFolder()
+    let target = try folder.write([1], as: "target")
+    let manager = FileManager.default
+    try manager.setAttributes([.posixPermissions: 0o640], ofItemAtPath: target)
+    try manager.createSymbolicLink(atPath: folder.file("link"), withDestinationPath: "target")
+    try Safetensors.write(["x": try Tensor([1, 2], shape: [2])], to: folder.file("link"))
+    #expect(try manager.destinationOfSymbolicLink(atPath: folder.file("link")) == "target")
+    #expect(try Safetensors(path: target).tensor("x").floats() == [1, 2])
+    #expect(try manager.attributesOfItem(atPath: target)[.posixPermissions] as? Int == 0o640)
+
+    try manager.createSymbolicLink(atPath: folder.file("dangling"), withDestinationPath: "nowhere")
+    #expect(throws: TensorFileError.self) { try Safetensors.write([:], to: folder.file("dangling")) }
+    #expect(try manager.destinationOfSymbolicLink(atPath: folder.file("dangling")) == "nowhere")
+  }
 }

@@ -52,9 +52,7 @@ extension AttentionEngine {
       (1...4096).contains(options.blockLength) && options.blockLength.nonzeroBitCount == 1, "block length",
       options.blockLength, "a power of two from 1 to 4096")
     try require(options.blockLimit ?? 1 >= 1, "block limit", options.blockLimit ?? 1, "1 or more")
-    for width in [headDimension, valueDimension] where options.storage.isQuantized {
-      try require(width % 32 == 0, "dimension", width, "a multiple of 32 for \(options.storage.rawValue)")
-    }
+    for width in [headDimension, valueDimension] { try options.storage.check(width: width) }
     try options.rotary?.check(width: headDimension)
     if let rolling = options.rolling {
       try require((0...1 << 20).contains(rolling.sinks), "sinks", rolling.sinks, "0 to \(1 << 20)")

@@ -23,6 +23,14 @@ public enum KVCacheStorage: String, Sendable, Hashable, CaseIterable, Codable {
     }
   }
 
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where no row can have so many elements.
+  package func check(width: Int) throws {
+    guard !isQuantized || width % 32 == 0 else {
+      throw AttentionError.invalid(
+        argument: "dimension", found: "\(width)", expected: "a multiple of 32 for \(rawValue)")
+    }
+  }
+
   var rows: RowStorage {
     switch self {
     case .float32: .float32

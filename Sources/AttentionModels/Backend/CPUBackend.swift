@@ -41,8 +41,7 @@ final class CPUBackend: ModelBackend {
   /// Outputs of a product that are computed together.
   private let panel: Int
   private let threads: Threads
-  /// How long attention has taken so far, of what all operations have.
-  private(set) var attentionSeconds = 0.0
+  private let clock: AttentionClock
 
   /// Of each worker, for packing weights.
   private var scratch: [TensorStorage] = []
@@ -51,8 +50,9 @@ final class CPUBackend: ModelBackend {
   /// Below this many numbers, an operation is done before other threads have woken.
   private static let numbersWorthThreads = 16_384
 
-  init(engine: AttentionEngine) throws {
+  init(engine: AttentionEngine, clock: AttentionClock) throws {
     self.engine = engine
+    self.clock = clock
     threads = try Threads()
     guard let all = try InstructionSet.standard().kernels?.pointee, let kernels = all.layers?.pointee else {
       throw AttentionError.cannotRun(device: "cpu", reason: "no kernels for this processor")
@@ -213,17 +213,11 @@ final class CPUBackend: ModelBackend {
       query: query.tensor([query.rows, shape.heads, shape.headDimension]),
       key: key.tensor([key.rows, shape.keyValueHeads, shape.headDimension]),
       value: value.tensor([value.rows, shape.keyValueHeads, shape.headDimension]), returning: returning)
-    let result = try timingAttention { try engine.attention(call) }
+    let result = try clock.time { try engine.attention(call) }
     guard let output = result.output else {
       throw AttentionError.cannotRun(device: "engine", reason: "the output was not computed")
     }
     return (Matrix(output, rows: query.rows, columns: query.columns), result)
-  }
-
-  private func timingAttention<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let start = ContinuousClock.now
-    defer { attentionSeconds += (ContinuousClock.now - start) / .seconds(1) }
-    return try body()
   }
 }
 
@@ -237,7 +231,7 @@ extension CPUBackend {
   func attention(
     query: Matrix, key: Matrix, value: Matrix, cache: KVCache, description: CacheDescription
   ) throws -> Matrix {
-    try timingAttention {
+    try clock.time {
       let rows = [1, key.rows, description.keyValueHeads, description.headDimension]
       try cache.append(key: key.tensor(rows), value: value.tensor(rows), layout: .bshd)
       let output = try engine.scaledDotProductAttention(

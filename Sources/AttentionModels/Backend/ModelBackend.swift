@@ -11,9 +11,6 @@ protocol ModelBackend: AnyObject {
   /// What attends, on one device or several.
   var engine: AttentionEngine { get }
 
-  /// How long attention has taken so far, in seconds of the host's clock.
-  var attentionSeconds: Double { get }
-
   /// Brings weights to where the backend computes.
   func weights(_ matrix: WeightMatrix) throws -> Weights
 

@@ -25,7 +25,7 @@ final class OpenCLBackend: ModelBackend {
     let buffer: Buffer
   }
 
-  private(set) var attentionSeconds = 0.0
+  private let clock: AttentionClock
   let engine: AttentionEngine
   private let executor: OpenCLExecutor
   private let tiles: StagedTiles
@@ -39,7 +39,8 @@ final class OpenCLBackend: ModelBackend {
   private static let fewRows = 8
 
   /// - Parameter executor: The engine's own.
-  init(engine: AttentionEngine, executor: OpenCLExecutor) throws {
+  init(engine: AttentionEngine, executor: OpenCLExecutor, clock: AttentionClock) throws {
+    self.clock = clock
     self.engine = engine
     self.executor = executor
     let profile = DeviceProfile(executor.device)
@@ -200,10 +201,8 @@ final class OpenCLBackend: ModelBackend {
 
   // MARK: Attention
 
-  private func timingAttention<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let start = ContinuousClock.now
-    defer { attentionSeconds += (ContinuousClock.now - start) / .seconds(1) }
-    return try body()
+  private func timingAttention<Result>(_ body: () throws -> Result) throws -> Result {
+    try clock.time(waiting: { try executor.withTurn { try executor.queue.finish() } }, body)
   }
 
   /// The sequences side by side, padded to the longest, go through a cache that is empty before; what is asked for beside

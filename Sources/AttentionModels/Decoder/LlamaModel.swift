@@ -55,8 +55,6 @@ final class LlamaModel<Backend: ModelBackend> {
     }
   }
 
-  var attentionSeconds: Double { backend.attentionSeconds }
-
   // MARK: Generation
 
   /// The keys and values of one text so far.

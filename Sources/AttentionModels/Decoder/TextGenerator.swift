@@ -52,6 +52,7 @@ public final class TextGenerator: Sendable {
 
   private let endIDs: Set<Int>
   private let model: Mutex<AnyLlama>
+  private let clock = AttentionClock()
 
   /// A model on some backend.
   private struct AnyLlama {
@@ -64,7 +65,6 @@ public final class TextGenerator: Sendable {
     let attention:
       (_ ids: [Int], AttentionOutputs, _ topKeyCount: Int, _ visit: (Int, AttentionResult) throws -> Void) throws ->
         Void
-    let attentionSeconds: () -> Double
 
     init<Backend: ModelBackend>(_ model: LlamaModel<Backend>) {
       var contexts: [Int: LlamaModel<Backend>.Context] = [:]
@@ -82,17 +82,18 @@ public final class TextGenerator: Sendable {
       }
       end = { contexts[$0] = nil }
       attention = { try model.attention(over: $0, returning: $1, topKeyCount: $2, visit: $3) }
-      attentionSeconds = { model.attentionSeconds }
     }
 
     init(
-      _ configuration: LlamaConfiguration, _ weights: some WeightFile, _ names: LlamaNames, _ engine: AttentionEngine
+      _ configuration: LlamaConfiguration, _ weights: some WeightFile, _ names: LlamaNames, _ engine: AttentionEngine,
+      _ clock: AttentionClock
     ) throws {
       if let executor = try engine.soleExecutor {
-        let backend = try OpenCLBackend(engine: engine, executor: executor)
+        let backend = try OpenCLBackend(engine: engine, executor: executor, clock: clock)
         self.init(try LlamaModel(configuration, weights: weights, names: names, on: backend))
       } else {
-        self.init(try LlamaModel(configuration, weights: weights, names: names, on: CPUBackend(engine: engine)))
+        self.init(
+          try LlamaModel(configuration, weights: weights, names: names, on: CPUBackend(engine: engine, clock: clock)))
       }
     }
   }
@@ -113,7 +114,7 @@ public final class TextGenerator: Sendable {
       tokenizer = try Tokenizers.load(file)
       chatTemplate = file.metadata["tokenizer.chat_template"]?.asString.flatMap(ChatTemplate.init(jinja:))
       ends = [file.metadata["tokenizer.ggml.eos_token_id"]?.asInteger]
-      llama = try AnyLlama(configuration, file, .gguf, engine)
+      llama = try AnyLlama(configuration, file, .gguf, engine, clock)
     case .folder(let folder):
       configuration = try LlamaConfiguration(folder: folder)
       tokenizer = try Tokenizers.load(folder: folder)
@@ -121,7 +122,7 @@ public final class TextGenerator: Sendable {
       chatTemplate = tokens.chatTemplate.flatMap(ChatTemplate.init(jinja:))
       ends = [tokens.end.flatMap(tokenizer.id(of:))]
       let weights = try MappedSafetensors(path: folder + "/model.safetensors")
-      llama = try AnyLlama(configuration, weights, .folder, engine)
+      llama = try AnyLlama(configuration, weights, .folder, engine, clock)
     }
     guard tokenizer.vocabularySize <= configuration.vocabularySize else {
       throw ModelError(
@@ -218,8 +219,11 @@ public final class TextGenerator: Sendable {
     return result
   }
 
-  /// How long attention has taken in all calls so far, in seconds.
-  public var attentionSeconds: Double { model.withLock { $0.attentionSeconds() } }
+  /// Runs `body`, and says how many seconds attention took in whatever went through the model meanwhile. A device is waited for
+  /// before and after each layer's attention, so that it all takes a little longer.
+  public func timingAttention<Result>(_ body: () throws -> Result) rethrows -> (result: Result, seconds: Double) {
+    try clock.measure(body)
+  }
 
   /// Who attends to whom in a text, each token to those before it.
   ///

@@ -66,8 +66,6 @@ final class BertModel<Backend: ModelBackend> {
     }
   }
 
-  var attentionSeconds: Double { backend.attentionSeconds }
-
   /// The last layer's hidden states of some texts, `[tokens of all, hidden size]`.
   ///
   /// - Parameters:

@@ -25,6 +25,7 @@ public final class TextEncoder: Sendable {
   public let tokenizer: any Tokenizer
 
   private let model: Mutex<AnyBert>
+  private let clock = AttentionClock()
 
   /// A model on some backend.
   private struct AnyBert {
@@ -33,11 +34,9 @@ public final class TextEncoder: Sendable {
         _ texts: [[Int]], _ returning: AttentionOutputs, _ topKeyCount: Int,
         _ visit: (Int, AttentionResult) throws -> Void
       ) throws -> [Float]
-    let attentionSeconds: () -> Double
 
     init<Backend: ModelBackend>(_ model: BertModel<Backend>) {
       hiddenStates = { try model.hiddenStates($0, returning: $1, topKeyCount: $2, visit: $3) }
-      attentionSeconds = { model.attentionSeconds }
     }
   }
 
@@ -69,9 +68,10 @@ public final class TextEncoder: Sendable {
     let bert =
       if let executor = try engine.soleExecutor {
         AnyBert(
-          try BertModel(configuration, weights: weights, on: OpenCLBackend(engine: engine, executor: executor)))
+          try BertModel(
+            configuration, weights: weights, on: OpenCLBackend(engine: engine, executor: executor, clock: clock)))
       } else {
-        AnyBert(try BertModel(configuration, weights: weights, on: CPUBackend(engine: engine)))
+        AnyBert(try BertModel(configuration, weights: weights, on: CPUBackend(engine: engine, clock: clock)))
       }
     model = Mutex(bert)
   }
@@ -116,8 +116,11 @@ public final class TextEncoder: Sendable {
     return try Tensor(result, shape: [texts.count, embeddingDimension])
   }
 
-  /// How long attention has taken in all calls so far, in seconds.
-  public var attentionSeconds: Double { model.withLock { $0.attentionSeconds() } }
+  /// Runs `body`, and says how many seconds attention took in whatever went through the model meanwhile. A device is waited for
+  /// before and after each layer's attention, so that it all takes a little longer.
+  public func timingAttention<Result>(_ body: () throws -> Result) rethrows -> (result: Result, seconds: Double) {
+    try clock.measure(body)
+  }
 
   private static func normalizedMean(_ hidden: [Float], rows: Range<Int>, width: Int) -> [Float] {
     var sum = [Double](repeating: 0, count: width)

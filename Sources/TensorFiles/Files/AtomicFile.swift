@@ -16,7 +16,7 @@ package struct AtomicFile: ~Copyable {
 
   /// Makes the file at `path` of what `body` writes.
   ///
-  /// A symbolic link at `path` is replaced, not followed.
+  /// A symbolic link at `path` is followed, and a file that is there already hands on its permissions.
   ///
   /// - Throws: ``TensorFileError`` where the file cannot be written or `path` is something else than a regular file,
   ///   and whatever `body` throws.
@@ -24,11 +24,13 @@ package struct AtomicFile: ~Copyable {
     guard !path.utf8.contains(0) else {
       throw TensorFileError(file: path, found: "a path with a NUL character", expected: "a path")
     }
-    // A rename would put a plain file in the place of /dev/null.
+    // A rename would put a plain file in the place of /dev/null, or of the link /dev/stdout.
     var status = stat()
-    guard stat(path, &status) != 0 || isRegularFile(status.st_mode) else {
+    let exists = stat(path, &status) == 0
+    guard !exists || isRegularFile(status.st_mode) else {
       throw TensorFileError(file: path, found: "something else", expected: "a regular file, or none")
     }
+    let path = try followed(path, exists: exists)
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     // A short name of its own: one made from the file's name could pass the longest that the folder allows.
     let temporary = folder + ".attention-\(String(UInt64.random(in: .min ... .max), radix: 36)).tmp"
@@ -40,6 +42,7 @@ package struct AtomicFile: ~Copyable {
     do {
       let file = AtomicFile(path: path, descriptor: descriptor)
       do {
+        if exists { try file.check(fchmod(descriptor, status.st_mode & 0o7777)) }
         try body(file)
         try file.check(fsync(descriptor))
       } catch {
@@ -54,6 +57,17 @@ package struct AtomicFile: ~Copyable {
       throw error
     }
     flushFolder(folder.isEmpty ? "." : folder)
+  }
+
+  /// Where a path leads if its last part is a link; elsewhere the path itself.
+  private static func followed(_ path: String, exists: Bool) throws -> String {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return path }
+    guard exists, let target = realpath(path, nil) else {
+      throw TensorFileError(file: path, found: "a link to nothing", expected: "a file that can be written")
+    }
+    defer { free(target) }
+    return String(cString: target)
   }
 
   /// Appends bytes.

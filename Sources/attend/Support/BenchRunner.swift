@@ -25,7 +25,7 @@ struct BenchRunner {
     call = try shape.call()
     problem = try AttentionProblem(call)
     if let storage = shape.kvType {
-      let cache = CacheBench(shape, storage, call)
+      let cache = try CacheBench(shape, storage, call)
       let rounded = try cache.rounded()
       truth = SampledTruth(rounded, try AttentionProblem(rounded), roundedTo: problem.elementType)
       self.cache = cache

@@ -9,7 +9,9 @@ struct CacheBench {
   /// The rows that a cache of a shape keeps, and what attention over them must come to, as a call in float32.
   ///
   /// - Parameter call: The shape's operands.
-  init(_ shape: Shape, _ storage: KVCacheStorage, _ call: AttentionCall) {
+  /// - Throws: `AttentionError.invalid` where the storage has no rows of the shape's dimensions.
+  init(_ shape: Shape, _ storage: KVCacheStorage, _ call: AttentionCall) throws {
+    for width in [shape.headDimension, shape.valueDimension] { try storage.check(width: width) }
     self.shape = shape
     self.storage = storage
     self.call = call

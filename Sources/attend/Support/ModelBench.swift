@@ -38,18 +38,17 @@ struct ModelBench {
     let texts = Array(repeating: text, count: Self.batch)
     let tokens = encoder.tokens(of: text).ids.count
     _ = try encoder.embed(texts)
-    var best = (seconds: Double.infinity, attention: 0.0)
-    for _ in 0..<repetitions {
-      let before = encoder.attentionSeconds
+    func seconds() throws -> Double {
       let start = ContinuousClock.now
       _ = try encoder.embed(texts)
-      let seconds = (ContinuousClock.now - start) / .seconds(1)
-      if seconds < best.seconds { best = (seconds, encoder.attentionSeconds - before) }
+      return (ContinuousClock.now - start) / .seconds(1)
     }
+    let best = try (0..<repetitions).map { _ in try seconds() }.min() ?? .infinity
+    let (all, attention) = try encoder.timingAttention(seconds)
     return ModelBenchRow(
       model: model, device: device, context: tokens,
-      promptTokensPerSecond: Double(tokens * Self.batch) / best.seconds, tokensPerSecond: OrNull(nil),
-      sentencesPerSecond: OrNull(Double(Self.batch) / best.seconds), attentionShare: best.attention / best.seconds)
+      promptTokensPerSecond: Double(tokens * Self.batch) / best, tokensPerSecond: OrNull(nil),
+      sentencesPerSecond: OrNull(Double(Self.batch) / best), attentionShare: attention / all)
   }
 
   private func decode(_ generator: TextGenerator, context: Int, _ device: String) throws -> ModelBenchRow {
@@ -61,17 +60,16 @@ struct ModelBench {
     _ = try generator.generate(ids, options: options)
     var prompt = 0.0
     var generation = 0.0
-    var share = 1.0
     for _ in 0..<repetitions {
-      let before = generator.attentionSeconds
       let result = try generator.generate(ids, options: options)
       prompt = max(prompt, result.promptTokensPerSecond)
       generation = max(generation, result.tokensPerSecond)
-      share = min(share, (generator.attentionSeconds - before) / (result.promptSeconds + result.generationSeconds))
     }
+    let (last, attention) = try generator.timingAttention { try generator.generate(ids, options: options) }
     return ModelBenchRow(
       model: model, device: device, context: ids.count, promptTokensPerSecond: prompt,
-      tokensPerSecond: OrNull(generation), sentencesPerSecond: OrNull(nil), attentionShare: share)
+      tokensPerSecond: OrNull(generation), sentencesPerSecond: OrNull(nil),
+      attentionShare: attention / (last.promptSeconds + last.generationSeconds))
   }
 
   /// A text of about as many tokens.
