@@ -231,9 +231,8 @@ static void check(const attention_kernels *k, const char *set) {
   void *scratch = aligned_alloc(64, (k->scratch_bytes(&p.call) + 63) / 64 * 64);
   for (int tile = 0; tile < tiles; tile++) k->pack_tile(&p.call, &p.keys, tile);
 
-  const bool decodes = k->can_decode(&p.call);
   float *both[2] = {0};  // the output and log-sum-exp of both ways
-  for (int way = 0; way < (decodes ? 2 : 1); way++) {
+  for (int way = 0; way < 2; way++) {
     char title[240];
     snprintf(title, sizeof title, "%s %s: %d queries %d keys %d heads D %d Dv %d storage %d rows %d mask %d blocks %d positions %d", set,
              way ? "decode" : "attend", p.Lq, p.Lk, p.group, p.D, p.Dv, storage, row_storage, p.call.mask_kind, p.call.query_block, kind);

@@ -77,7 +77,6 @@ public struct CPUPlan: Sendable, Equatable {
     tileRows = Int(kernels.tile_rows)
     tileKeys = Int(kernels.tile_keys)
     var call = attention_call(problem)
-    let canDecode = kernels.can_decode(&call)
     let partialFloats = kernels.partial_floats(&call)
     func packedBytes(keys: Int) throws -> Int {
       try Tensor.byteCount(
@@ -85,7 +84,7 @@ public struct CPUPlan: Sendable, Equatable {
         elementType: .float32)
     }
     func pass(_ sequence: AttentionSequence) -> Pass {
-      canDecode && sequence.queryLength <= Self.mostDecodedQueries ? .decode : .fused
+      sequence.queryLength <= Self.mostDecodedQueries ? .decode : .fused
     }
 
     let groups = problem.groups(of: heads)

@@ -147,8 +147,6 @@ typedef struct {
   /// Output and log-sum-exp of queries tile · tile_rows …
   void (*attend_tile)(const attention_call *call, const attention_head *head, int tile, void *scratch);
 
-  /// Whether decode_split can: the dimensions are whole vectors.
-  bool (*can_decode)(const attention_call *call);
   /// Floats of what decode_split leaves of one row.
   size_t (*partial_floats)(const attention_call *call);
   /// What keys split · tile_keys … come to for all queries of `head_count` heads that share their keys:
