@@ -1,5 +1,5 @@
-// The instructions of AMX, or, EMULATED, the same in OpenCL C. Its tiles: 0 and 1 are sums, 2 to 4 the parts of a left side, 5 and 6
-// a part of a right side. (They are named by constants, which functions cannot be given.)
+// The instructions of AMX, or, EMULATED, the same in OpenCL C. Its tiles: 0 and 1 are sums, 2 to 4 the parts of a left side, 5
+// and 6 a part of a right side. (They are named by constants, which functions cannot be given.)
 
 #ifdef EMULATED
 typedef struct {

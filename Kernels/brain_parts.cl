@@ -1,4 +1,5 @@
-// Numbers as AMX takes them, and keys and values packed so. Its registers are tiles of 16 rows of 64 bytes, its numbers bfloat16:
+// Numbers as AMX takes them, and keys and values packed so. Its registers are tiles of 16 rows of 64 bytes, its numbers
+// bfloat16:
 //
 //                                        16 keys
 //                                   ┌───────────────┐
@@ -39,8 +40,8 @@
 #define DEPTH 32
 #define TILE_WORDS 256
 
-static int depth_of(int head_dimension) { return padded(head_dimension, DEPTH); }
-static int columns_of(int value_dimension) { return padded(value_dimension, PANEL); }
+static int depth_of(int head_dimension) { return ROUNDED_UP(head_dimension, DEPTH); }
+static int columns_of(int value_dimension) { return ROUNDED_UP(value_dimension, PANEL); }
 
 // MARK: Parts
 
@@ -53,8 +54,8 @@ static uint16 take_part(float16 *x) {
 
 static uint16 pairs_of(uint16 low, uint16 high) { return low >> 16 | high; }
 
-// Whether numbers are what their parts are, if the largest magnitude is that: those that are not finite are not, but as one part,
-// and the last of three must not vanish, unless beside numbers so much larger that it does not count.
+// Whether numbers are what their parts are, if the largest magnitude is that: those that are not finite are not, but as one
+// part, and the last of three must not vanish, unless beside numbers so much larger that it does not count.
 static bool numbers_fit(uint16 magnitude, bool may_be_infinite) {
   const uint largest = REDUCE_16(magnitude, max);
 #if PARTS < 3
@@ -79,7 +80,7 @@ static bool row_fits(__global const storage_t *row, int width) {
 // Returns whether all keys fit.
 static bool pack_key_tile(__global uint *panels, __global const storage_t *rows, int row_count, int width) {
   bool fit = true;
-  for (int row = 0; row < padded(row_count, PANEL); row += 16) {
+  for (int row = 0; row < ROUNDED_UP(row_count, PANEL); row += 16) {
     uint16 most[16] = {0};
     for (int d = 0; d < width; d += DEPTH) {
       uint16 pairs[PARTS][16];
@@ -111,7 +112,7 @@ static bool pack_key_tile(__global uint *panels, __global const storage_t *rows,
 static uint16 pack_value_tile(__global uint *panels, long panel_stride, __global const storage_t *rows, int row_count,
                               int width) {
   uint16 most = 0;
-  for (int j = 0; j < padded(row_count, DEPTH); j += j % 16 == 15 ? 17 : 1)
+  for (int j = 0; j < ROUNDED_UP(row_count, DEPTH); j += j % 16 == 15 ? 17 : 1)
     for (int n = 0; n < columns_of(width); n += 16) {
       float16 low = 0.0f, high = 0.0f;
       if (j < row_count) low = load_vector(rows + (long)j * width + n, width - n);
@@ -137,7 +138,7 @@ __kernel ALONE void pack_keys_values(
   const KeysToPack keys = keys_to_pack(heads, first_key, key_tiles);
   if (keys.rows <= 0) return;
   const KeyValueHead head = keys.head;
-  const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * 16 * PARTS;
+  const long panel_stride = (long)ROUNDED_UP(head.key_length, TILE_KEYS) * 16 * PARTS;
   const bool keys_fit = pack_key_tile(packed_key + head.packed_key + (long)keys.place * depth_of(head_dimension) / 2 * PARTS,
                                       key + head.key + (long)keys.first * head_dimension, keys.rows, head_dimension);
   const uint16 values = pack_value_tile(packed_value + head.packed_value + (long)keys.place * 16 * PARTS, panel_stride,

@@ -25,6 +25,8 @@
 #define PASTE_AGAIN(a, b) a##b
 #define PASTE(a, b) PASTE_AGAIN(a, b)
 
+#define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
+
 #if STORAGE == 0
 typedef float storage_t;
 typedef float4 storage4_t;
@@ -136,7 +138,7 @@ SHARED void store_four(__global storage_t *to, long at, float4 four, int left) {
 // causal masks, windows, offsets and key lengths are all in these three numbers.
 typedef struct {
   long query, key, value, output;  // row 0 of each operand
-  long score;                      // the first row of the slice in the score matrix
+  long score;                      // the first row of the slice in the score matrix; a fused kernel's key/value head
   long mask;                       // the slice's first query, key 0
   long mask_tiles;                 // the class of the mask's first tile of the slice, by classify_mask
   long key_tiles;                  // the head's first tile of keys, among all packed ones

@@ -24,8 +24,6 @@ typedef WIDE(float) vector_t;
 // A work-item is a whole work-group, and its vectors are explicit: no compiler need look for parallelism.
 #define ALONE __attribute__((reqd_work_group_size(1, 1, 1))) __attribute__((vec_type_hint(vector_t)))
 
-static int padded(int length, int multiple) { return (length + multiple - 1) / multiple * multiple; }
-
 // A key/value head: where its rows begin, in elements, and where its panels do, in floats.
 typedef struct {
   long key, value;
@@ -35,8 +33,8 @@ typedef struct {
   int padding;
 } KeyValueHead;
 
-// What a work-group packs: of a head, `rows` keys from `first` on, none past the last. They are the tile of keys that is `tile` among
-// all packed ones, and `place` keys of the head are packed before them.
+// What a work-group packs: of a head, `rows` keys from `first` on, none past the last. They are the tile of keys that is `tile`
+// among all packed ones, and `place` keys of the head are packed before them.
 typedef struct {
   KeyValueHead head;
   long tile;
@@ -72,8 +70,8 @@ static vector_t load_vector(__global const storage_t *from, int count) {
   return WIDE(vload)(0, some);
 }
 
-// A block of VECTOR × VECTOR words turned over: where a word is, its row's number and its column's, written one after the other in
-// binary, is rotated by one place in each step.
+// A block of VECTOR × VECTOR words turned over: where a word is, its row's number and its column's, written one after the other
+// in binary, is rotated by one place in each step.
 static void transpose(WIDE(uint) v[VECTOR]) {
 #pragma unroll
   for (int step = 1; step < VECTOR; step *= 2) {
@@ -105,7 +103,7 @@ static bool holds(Span span, int key) { return key >= span.begin && key < span.e
 
 // The smallest range of whole units that holds a span.
 static Span whole(Span span, int unit) {
-  const Span units = {span.begin / unit * unit, padded(span.end, unit)};
+  const Span units = {span.begin / unit * unit, ROUNDED_UP(span.end, unit)};
   return units;
 }
 
@@ -115,14 +113,14 @@ static Span span_of_block(const Head head, int i0, int last, int first) {
   return span;
 }
 
-// What every row of a block sees of a span, whole panels, and only the scale modifies. Without mask and blocks that is the middle of it,
-// between the edges that causal masks and windows have there; with them all or nothing.
+// What every row of a block sees of a span, whole panels, and only the scale modifies. Without mask and blocks that is the
+// middle of it, between the edges that causal masks and windows have there; with them all or nothing.
 static Span plain_span(const Modifiers m, const Head head, int i0, int last, int first, Span span, int visibility) {
   Span plain = {span.begin, span.begin};
-  if (m.softcap != 0.0f || head.slope != 0.0f || !(m.scale > 0.0f)) return plain;
+  if (!only_scales(m, head) || !(m.scale > 0.0f)) return plain;
   if (visibility == TILE_OPEN) plain.end = span.end;
   if (visibility != TILE_MIXED || m.mask_kind != MASK_NONE || m.query_block != 0) return plain;
-  const int begin = max(padded(first_visible(head, last) - first, PANEL), span.begin);
+  const int begin = max(ROUNDED_UP(first_visible(head, last) - first, PANEL), span.begin);
   const int end = min((end_visible(head, i0) - first) / PANEL * PANEL, span.end);
   if (begin < end) {
     plain.begin = begin;

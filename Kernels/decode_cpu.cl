@@ -5,8 +5,9 @@
 //     S = modifiers(S), m', P = exp(S − m'), l'       row by row (online_softmax.cl)
 //     O = O · exp(m − m') + P·V                       VALUE_KEYS keys at a time, ROWS rows × COLUMNS vectors in registers
 //
-// Memory must not rest while a tile is computed, nor the other way round. So what comes next is asked for, in the order in which it
-// lies, for the second-level cache first and then for the first: rows of a tile's keys, of its values, of the next tile's keys.
+// Memory must not rest while a tile is computed, nor the other way round. So what comes next is asked for, in the order in
+// which it lies, for the second-level cache first and then for the first: rows of a tile's keys, of its values, of the next
+// tile's keys.
 //
 //   asked for  K of tile 0, its last rows   V of tile 0                      K of tile 1
 //   compute    Q·K of tile 0                Q·K of tile 0   P·V of tile 0    P·V of tile 0
@@ -35,7 +36,8 @@ static void soften(Rows t, const Modifiers m, const Head head, int r, int i, int
   for (int v = 0; v < vectors; v++) {
     if (plain) {
       // (A hidden key's −∞ keeps its sign whatever the scale is.)
-      s[v] = v * VECTOR + VECTOR <= keys ? s[v] * m.scale : select(s[v] * m.scale, (vector_t)-INFINITY, v * VECTOR + LANES >= (WIDE(int))keys);
+      s[v] *= m.scale;
+      if (v * VECTOR + VECTOR > keys) s[v] = select(s[v], (vector_t)-INFINITY, v * VECTOR + LANES >= (WIDE(int))keys);
     } else {
       WIDE(int) visible;
       s[v] = modified_scores(m, head, i, j0 + v * VECTOR, s[v], &visible);
@@ -90,7 +92,7 @@ static void weigh_visible(Rows t, const Modifiers m, const Head head, int r, int
 
 // Where the rows of a tile are: its keys, then its values; after the last, the last again, so that whole groups of keys can be
 // read and asked for.
-#define TILE_ROWS (2 * TILE_KEYS)
+#define TILE_POINTERS (2 * TILE_KEYS)
 
 // The next `keys` keys of a walk, at least one.
 static void locate(__global const uchar **tile, Walk *walk, int keys, const Head head, __global const uchar *const *key_sources,
@@ -142,7 +144,7 @@ __kernel ALONE void decode_cpu(
   t.visibility = t.seen + most_rows;
 
   const int blocks = (piece.rows + ROWS - 1) / ROWS;
-  bool unmodified = softcap == 0.0f;
+  bool unmodified = true;
   for (int r = 0; r < blocks * ROWS; r++) {
     __local float *q = t.query + r * KEY_FLOATS;
     const Head head = heads[head_of_row(call, piece, piece.first_row + min(r, piece.rows - 1))];
@@ -158,19 +160,19 @@ __kernel ALONE void decode_cpu(
     t.maximum[r] = -INFINITY;
     t.sum[r] = 0.0f;
     t.seen[r] = 0;
-    if (head.slope != 0.0f) unmodified = false;
+    unmodified = unmodified && only_scales(m, head);
   }
   const Head first = heads[piece.head];
   Walk walk = {(__global const long *)(work + table_at) + piece.table, block_rows, row_step, piece.place};
 
-  __global const uchar *tiles[2 * TILE_ROWS];  // that at hand and the next: rows in the order in which they are read
+  __global const uchar *tiles[2 * TILE_POINTERS];  // that at hand and the next: rows in the order in which they are read
   __global const uchar *const *const key = tiles, *const *const value = tiles + TILE_KEYS;
   if (piece.begin < piece.end)
-    locate(tiles + TILE_ROWS, &walk, min(TILE_KEYS, piece.end - piece.begin), first, key_sources, value_sources);
+    locate(tiles + TILE_POINTERS, &walk, min(TILE_KEYS, piece.end - piece.begin), first, key_sources, value_sources);
   for (int j0 = piece.begin; j0 < piece.end; j0 += TILE_KEYS) {
     const int keys = min(TILE_KEYS, piece.end - j0), next_keys = min(TILE_KEYS, piece.end - j0 - keys);
-    for (int k = 0; k < TILE_ROWS; k++) tiles[k] = tiles[TILE_ROWS + k];
-    if (next_keys > 0) locate(tiles + TILE_ROWS, &walk, next_keys, first, key_sources, value_sources);
+    for (int k = 0; k < TILE_POINTERS; k++) tiles[k] = tiles[TILE_POINTERS + k];
+    if (next_keys > 0) locate(tiles + TILE_POINTERS, &walk, next_keys, first, key_sources, value_sources);
     bool hidden = true, open = true;
     for (int r = 0; r < piece.rows; r++) {
       const Head head = heads[head_of_row(call, piece, piece.first_row + r)];

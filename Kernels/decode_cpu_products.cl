@@ -1,5 +1,5 @@
-// What decode_cpu.cl multiplies: rows of keys and values as vectors of float32, the lines of memory that are asked for meanwhile, and
-// both products, by micro-kernels whose sums stay in registers.
+// What decode_cpu.cl multiplies: rows of keys and values as vectors of float32, the lines of memory that are asked for
+// meanwhile, and both products, by micro-kernels whose sums stay in registers.
 //
 // Rows are converted to float32 in registers; with UNPACK in memory, once for all rows of queries, which is better where
 // these are many blocks of ROWS.
@@ -17,9 +17,8 @@
 #define COLUMNS ((VECTOR == 16 ? 16 : 8) / (ROWS == 3 ? 4 : ROWS))
 #define VALUE_KEYS 8
 #define CACHE_LINE 64
-#define PADDED(length, multiple) (((length) + (multiple)-1) / (multiple) * (multiple))
-#define KEY_FLOATS PADDED(KEY_WIDTH, VECTOR)
-#define VALUE_FLOATS PADDED(VALUE_WIDTH, VECTOR)
+#define KEY_FLOATS ROUNDED_UP(KEY_WIDTH, VECTOR)
+#define VALUE_FLOATS ROUNDED_UP(VALUE_WIDTH, VECTOR)
 
 typedef WIDE(float) vector_t;
 
@@ -120,8 +119,8 @@ INLINE void ask_lines(__global const uchar *const *at_hand, const int bytes, con
 // MARK: Products
 
 #if VECTOR == 16
-// The sum of each of 16 vectors: of v[4 · n + m] element 4 · m + n. Halves are added, of two vectors at a time, then what is left
-// of them, …; neighbours never, for compilers make slow horizontal additions of that.
+// The sum of each of 16 vectors: of v[4 · n + m] element 4 · m + n. Halves are added, of two vectors at a time, then what is
+// left of them, …; neighbours never, for compilers make slow horizontal additions of that.
 INLINE float16 sums_of_sixteen(const float16 v[16]) {
   float16 eights[8], fours[4], twos[2];
 #pragma unroll
@@ -166,8 +165,8 @@ INLINE void score_keys(__local float *scores, __local const float *query, const 
   for (int r = 0; r < ROWS; r++)
 #pragma unroll
     for (int e = 0; e < KEYS; e++) c[r][e] = 0.0f;
-// (Written out in a row, loads of later steps take the registers of the sums; lines of quantised rows are counted by divisions, but
-// for constants. Of wide rows fewer steps: they take seconds to compile otherwise.)
+// (Written out in a row, loads of later steps take the registers of the sums; lines of quantised rows are counted by divisions,
+// but for constants. Of wide rows fewer steps: they take seconds to compile otherwise.)
 #if ROW_STORAGE < 3
 #pragma unroll 1
 #elif KEY_FLOATS <= 256

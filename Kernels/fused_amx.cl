@@ -1,8 +1,8 @@
 // Fused attention on a CPU with AMX: fused_cpu.cl with both products by AMX, of numbers in parts (brain_parts.cl).
 // Sources/CAttention/template/brain_products.inc is the same in C, and says at length what is short here.
 
-// Words apart of rows of scores and of the third parts of weights. (Rows that are a power of two apart would share the places of few
-// lines in a cache.)
+// Words apart of rows of scores and of the third parts of weights. (Rows that are a power of two apart would share the places
+// of few lines in a cache.)
 #define SCORE_STRIDE (TILE_KEYS + 16)
 #define REST_STRIDE (WEIGHT_PARTS == 3 ? TILE_KEYS / 2 + 16 : 0)
 
@@ -77,9 +77,9 @@ static void begin_row(const Tile *t, Weighing *w) {
   w->careful = !(fabs(maximum) < LARGE_SCORE);
 }
 
-// Exponents of 2: (s · scale − shift) · log₂ e. What was stored in 16 bits takes one step, s · c − c': its two roundings are those of
-// a score. Where scores are large or have 24 bits the product is rounded by itself and the difference comes first, which then
-// loses nothing, and is 0 for the largest.
+// Exponents of 2: (s · scale − shift) · log₂ e. What was stored in 16 bits takes one step, s · c − c': its two roundings are
+// those of a score. Where scores are large or have 24 bits the product is rounded by itself and the difference comes first,
+// which then loses nothing, and is 0 for the largest.
 static float16 exponents(const Weighing *w, float16 s) {
   const float log2_e = 1.44269504f;
 #if WEIGHT_PARTS < 3
@@ -91,7 +91,8 @@ static float16 exponents(const Weighing *w, float16 s) {
   return w->careful ? select(x, (float16)128.0f, x > 128.0f) : x;
 }
 
-// P = exp(S · scale − shift) of 32 keys of a row, in place, as parts: two are rounded, three are all there is if each is cut off.
+// P = exp(S · scale − shift) of 32 keys of a row, in place, as parts: two are rounded, three are all there is if each is cut
+// off.
 static void weigh_unit(const Tile *t, Weighing *w) {
   const Constants *c = w->constants;
   __local float16 *scores = (__local float16 *)(scores_of(t, w->row) + w->key);
@@ -206,8 +207,8 @@ static void multiply_queries(const Tile *t, Registers *registers, int block, __g
   }
 }
 
-// What is known once a block's products are there: its maxima, and what its output so far counts under them. Products become scores
-// where their scale cannot wait.
+// What is known once a block's products are there: its maxima, and what its output so far counts under them. Products become
+// scores where their scale cannot wait.
 static void find_maxima(const Tile *t, const Modifiers m, const Head head, int block, int j0) {
   const Span plain = t->plain[block], sides[2] = {{t->spans[block].begin, plain.begin}, {plain.end, t->spans[block].end}};
   const bool waits = only_hides(m, head);
@@ -284,8 +285,8 @@ static float weight_of(const Tile *t, int row, int j) {
   return sum + as_float(weights[0] << shift & 0xffff0000u);
 }
 
-// The same where tiles cannot take the values: 0 · V is not 0 where V is not finite, and visibility decides. Rare, so small rather
-// than fast.
+// The same where tiles cannot take the values: 0 · V is not 0 where V is not finite, and visibility decides. Rare, so small
+// rather than fast.
 static void multiply_visible(const Tile *t, const Modifiers m, const Head head, int block, int j0,
                              __global const storage_t *value, int value_dimension) {
   for (int row = block * ROWS; row < min(block * ROWS + ROWS, t->rows); row++) {
@@ -426,7 +427,7 @@ __kernel ALONE void fused_amx(
     Keys keys;
     keys.keys = packed_key + head.key + (long)(j0 - first_key) * (depth_of(head_dimension) / 2) * PARTS;
     keys.values = packed_value + head.value + (long)(j0 - first_key) * 16 * PARTS;
-    keys.panel_stride = (long)padded(head.key_length, TILE_KEYS) * 16 * PARTS;
+    keys.panel_stride = (long)ROUNDED_UP(head.key_length, TILE_KEYS) * 16 * PARTS;
     keys.key = key + rows.key + (long)j0 * head_dimension;
     keys.value = value + rows.value + (long)j0 * value_dimension;
     keys.count = min(TILE_KEYS, head.key_length - j0);

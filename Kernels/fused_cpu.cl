@@ -28,7 +28,7 @@
 
 // panels[p][d][x] = rows[p · PANEL + x][d] for one tile of keys: blocks of VECTOR × VECTOR are turned over in registers.
 static void pack_key_tile(__global float *panels, __global const storage_t *rows, int row_count, int width) {
-  for (int row = 0; row < padded(row_count, PANEL); row += VECTOR) {
+  for (int row = 0; row < ROUNDED_UP(row_count, PANEL); row += VECTOR) {
     __global float *to = panels + (long)(row / PANEL) * PANEL * width + row % PANEL;
     for (int d = 0; d < width; d += VECTOR, to += VECTOR * PANEL) {
       WIDE(uint) v[VECTOR];
@@ -46,8 +46,8 @@ static void pack_key_tile(__global float *panels, __global const storage_t *rows
 static bool pack_value_tile(__global float *panels, long panel_stride, __global const storage_t *rows, int row_count,
                             int width) {
   WIDE(int) finite = -1;
-  for (int row = 0; row < padded(row_count, PANEL); row++)
-    for (int n = 0; n < padded(width, PANEL); n += VECTOR) {
+  for (int row = 0; row < ROUNDED_UP(row_count, PANEL); row++)
+    for (int n = 0; n < ROUNDED_UP(width, PANEL); n += VECTOR) {
       const vector_t v = row < row_count ? load_vector(rows + (long)row * width + n, width - n) : (vector_t)0.0f;
       finite &= isfinite(v);
       *(__global vector_t *)(panels + n / PANEL * panel_stride + row * PANEL + n % PANEL) = v;
@@ -62,7 +62,7 @@ __kernel ALONE void pack_keys_values(
   const KeysToPack keys = keys_to_pack(heads, first_key, key_tiles);
   if (keys.rows <= 0) return;
   const KeyValueHead head = keys.head;
-  const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
+  const long panel_stride = (long)ROUNDED_UP(head.key_length, TILE_KEYS) * PANEL;
   pack_key_tile(packed_key + head.packed_key + (long)keys.place * head_dimension,
                 key + head.key + (long)keys.first * head_dimension, keys.rows, head_dimension);
   finite[keys.tile] =
@@ -104,7 +104,7 @@ typedef struct {
 
 // Rows of zeros fill the last block.
 static void load_queries(Tile t, __global const storage_t *query, int rows, int head_dimension) {
-  const int elements = rows * head_dimension, end = padded(rows, ROWS) * head_dimension;
+  const int elements = rows * head_dimension, end = ROUNDED_UP(rows, ROWS) * head_dimension;
   int n = 0;
   for (; n + VECTOR <= elements; n += VECTOR) *(__local vector_t *)(t.query + n) = load_vector(query + n, VECTOR);
   for (; n < end; n++) t.query[n] = n < elements ? load_element(query, n) : 0.0f;
@@ -214,8 +214,8 @@ __kernel ALONE void fused_cpu(
   const int rows = min(TILE_ROWS, head.query_length - i0);
   if (rows <= 0) return;
   const int blocks = (rows + ROWS - 1) / ROWS;
-  const int columns = padded(value_dimension, PANEL);
-  const long panel_stride = (long)padded(head.key_length, TILE_KEYS) * PANEL;
+  const int columns = ROUNDED_UP(value_dimension, PANEL);
+  const long panel_stride = (long)ROUNDED_UP(head.key_length, TILE_KEYS) * PANEL;
   const Modifiers m = {scale, softcap, mask_kind, first_row, mask_query_stride, mask_key_stride, mask,
                        query_block, key_block, block_columns, block_mask};
 
@@ -246,8 +246,8 @@ __kernel ALONE void fused_cpu(
     const int mask_class = mask_kind == MASK_NONE ? TILE_OPEN : classes[tile];
     if (tile_visibility(m, head, i0, rows, j0, TILE_KEYS, mask_class) == TILE_HIDDEN) continue;
 
-    // The keys that each block of rows sees, the panels that hold them, and which of those are plain. A block that sees nothing has
-    // no part in the tile.
+    // The keys that each block of rows sees, the panels that hold them, and which of those are plain. A block that sees nothing
+    // has no part in the tile.
     const Span nothing = {0, 0};
     Span keys[ROW_BLOCKS], panels[ROW_BLOCKS], plain[ROW_BLOCKS];
     for (int b = 0; b < blocks; b++) {

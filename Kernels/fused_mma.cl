@@ -11,16 +11,19 @@
 //     O += P·V                                    matrix units, registers     the next K is on its way
 //   O / l, m + ln l
 //
-// A warp has all keys of a tile and all columns of the output of its rows: P never leaves registers, and a row's maximum and sum
-// meet within the few lanes that share it.
+// A warp has all keys of a tile and all columns of the output of its rows: P never leaves registers, and a row's maximum and
+// sum meet within the few lanes that share it.
 //
 // Arithmetic is float32 here too. A weight, which is a float32, goes through the matrix units in two parts of the storage
-// type, w = high + low, so that 20 to 22 bits of it count in float16 and 16 in bfloat16 (one part would be 11 and 8). Weights are
-// carried times WEIGHT_ONE, so that those of float16 that are small beside their row's largest are not below its least number.
+// type, w = high + low, so that 20 to 22 bits of it count in float16 and 16 in bfloat16 (one part would be 11 and 8). Weights
+// are carried times WEIGHT_ONE, so that those of float16 that are small beside their row's largest are not below its least
+// number.
 //
 // A value that is ∞ or NaN would make NaN of low · ∞, and of 0 · NaN where it is hidden. Neither happens unseen: what is not
-// finite remains so in O. Where a group's output is not finite at the end, all of it is done once more, carefully, with
-// products of V by ordinary arithmetic that passes over hidden pairs.
+// finite remains so in O. Nor do scores so large that they lose more than their last places to log₂ e, as where a mask adds
+// the least number to all keys of a row. Where a group's output is not finite at the end, or a maximum that large, all of it is
+// done once more, carefully, with differences of scores themselves and products of V by ordinary arithmetic that passes over
+// hidden pairs.
 //
 // Built with -DSCORE_WIDTH=1.
 
@@ -33,6 +36,8 @@
 
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
+// The maximum, times log₂ e, from which on a score's rounding counts.
+#define LARGE_MAXIMUM 0x1p24f
 
 // The score of a hidden pair: a NaN, so that maxima pass over it, and one that no arithmetic makes.
 #define HIDDEN_SCORE as_float(0x7fc0feedu)
@@ -56,15 +61,15 @@ INLINED void rotate(Sums *x, int count, int by) {
 // Elements of a lane's rows that are looked at together where each needs much code.
 #define TOGETHER (2 / LANE_ROWS)
 
-// From products to scores, of rows `row` and keys from j on. What they are still to be multiplied by, log₂ e and the scale where
-// that can wait, is the result: more than 0, so that the largest remains the largest.
+// From products to scores, of rows `row` and keys from j on. What they are still to be multiplied by, log₂ e and the scale
+// where that can wait, is the result: more than 0, so that the largest remains the largest. Carefully made they are whole: 1.
 INLINED float modify_scores(Sums s[LANE_ROWS][KEY_BLOCKS], const Modifiers modifiers, __global const Head *heads,
-                            int visibility, const int row[LANE_ROWS], int j) {
+                            int visibility, const int row[LANE_ROWS], int j, bool carefully) {
   const Head head = *heads;
-  const bool plain = !(modifiers.softcap > 0.0f) && head.slope == 0.0f;
+  const bool plain = only_scales(modifiers, head);
   const bool by_position = modifiers.mask_kind == MASK_NONE && modifiers.query_block == 0;
   // (A scale that vanished would make NaN of −∞.)
-  if (plain && modifiers.scale > 1e-30f && (visibility == TILE_OPEN || by_position)) {
+  if (!carefully && plain && modifiers.scale > 1e-30f && (visibility == TILE_OPEN || by_position)) {
     const float scale = modifiers.scale * LOG2_E;
     if (visibility == TILE_OPEN) return scale;
 #pragma unroll UNROLLED
@@ -96,7 +101,7 @@ INLINED float modify_scores(Sums s[LANE_ROWS][KEY_BLOCKS], const Modifiers modif
       rotate(s[r], LANE_KEYS, TOGETHER);
     }
   }
-  return LOG2_E;
+  return carefully ? 1.0f : LOG2_E;
 }
 
 // O += P·V by ordinary arithmetic, without the pairs that are hidden. P is lost.
@@ -144,14 +149,15 @@ static float row_sum(const Warp warp, float x) {
   return x;
 }
 
-// What a lane has gathered of its rows: their maxima, its part of their sums, and of O.
+// What a lane has gathered of its rows: their maxima (times log₂ e, but carefully made), its part of their sums, and of O.
 typedef struct {
   float maximum[LANE_ROWS], sum[LANE_ROWS];
   Sums o[LANE_ROWS][VALUE_BLOCKS];
 } Rows;
 
 // Scores, which are to be multiplied by `scale`, become weights; what the rows have gathered is rescaled to their new maxima.
-INLINED void update_rows(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], float scale, Rows *rows, bool open) {
+INLINED void update_rows(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], float scale, Rows *rows, bool open,
+                         bool carefully) {
 #pragma unroll UNROLLED
   for (int r = 0; r < LANE_ROWS; r++) {
     float m = -INFINITY;
@@ -159,15 +165,18 @@ INLINED void update_rows(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], float s
     for (int k = 0; k < LANE_KEYS; k++) m = ELEMENT(s[r], k) > m ? ELEMENT(s[r], k) : m;
     m = row_maximum(warp, m) * scale;
     m = rows->maximum[r] > m ? rows->maximum[r] : m;
-    const float shift = shift_of(m) - WEIGHT_ONE_LOG2;
+    const float shift = shift_of(m) - (carefully ? 0 : WEIGHT_ONE_LOG2);
     // (Of equal infinities the difference would be NaN.)
-    const float factor = rows->maximum[r] == m ? 1.0f : native_exp2(rows->maximum[r] - m);
+    const float unit = carefully ? LOG2_E : 1.0f;
+    const float factor = rows->maximum[r] == m ? 1.0f : native_exp2((rows->maximum[r] - m) * unit);
     rows->maximum[r] = m;
     rows->sum[r] *= factor;
 #pragma unroll UNROLLED
     for (int k = 0; k < LANE_KEYS; k++) {
       const float score = ELEMENT(s[r], k);
-      const float weight = !open && is_hidden_score(score) ? HIDDEN_WEIGHT : native_exp2(fma(score, scale, -shift));
+      const float exponent =
+          carefully ? fma(score - shift, LOG2_E, (float)WEIGHT_ONE_LOG2) : fma(score, scale, -shift);
+      const float weight = !open && is_hidden_score(score) ? HIDDEN_WEIGHT : native_exp2(exponent);
       ELEMENT(s[r], k) = weight;
       rows->sum[r] += weight;
     }
@@ -202,8 +211,9 @@ INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifie
     const int visibility = carefully ? TILE_MIXED : tile.visibility;
     Sums s[LANE_ROWS][KEY_BLOCKS];
     multiply_keys(warp, s, q, key_tile);
-    const float factor = modify_scores(s, modifiers, heads, visibility, row, tile.j + sharer_of(warp) * PART);
-    update_rows(warp, s, factor, rows, visibility == TILE_OPEN);
+    const float factor =
+        modify_scores(s, modifiers, heads, visibility, row, tile.j + sharer_of(warp) * PART, carefully);
+    update_rows(warp, s, factor, rows, visibility == TILE_OPEN, carefully);
     end_values(value_tile, values, item);
     barrier(CLK_LOCAL_MEM_FENCE);  // V is there, K is free
     keys = begin_keys(key_tile, key, next.j, end, item);
@@ -215,9 +225,11 @@ INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifie
 
   bool finite = true;
 #pragma unroll UNROLLED
-  for (int r = 0; r < LANE_ROWS; r++)
+  for (int r = 0; r < LANE_ROWS; r++) {
+    finite = finite && (fabs(rows->maximum[r]) < LARGE_MAXIMUM || is_hidden(rows->sum[r]));
 #pragma unroll UNROLLED
     for (int n = 0; n < LANE_COLUMNS; n++) finite = finite && isfinite(ELEMENT(rows->o[r], n));
+  }
   if (!finite) atomic_or(not_finite, 1);
   barrier(CLK_LOCAL_MEM_FENCE);  // all of the group know; K and V are free
 }
@@ -288,8 +300,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_mma
   for (int r = 0; r < LANE_ROWS; r++) {
     const float total = row_sum(warp, gathered.sum[r]);
     // Back to weights of 1 at most, and to natural logarithms.
-    const RowEnd row_end =
-        end_of_row(gathered.maximum[r] * LN_2, total / WEIGHT_ONE, !is_hidden(total), has_sinks, heads->sink);
+    const float maximum = gathered.maximum[r] * (not_finite ? 1.0f : LN_2);
+    const RowEnd row_end = end_of_row(maximum, total / WEIGHT_ONE, !is_hidden(total), has_sinks, heads->sink);
     if (row[r] < i0 + rows) {
       if (sharer_of(warp) == 0) log_sum_exp[heads->log_sum_exp + row[r]] = log_sum_exp_of(row_end);
       __global storage_t *to = output + heads->output + (long)row[r] * VALUE_DIMENSION;

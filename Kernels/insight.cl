@@ -54,7 +54,7 @@ static void score_tile(floatv s[ROWS][COLUMNS], __local floatv *shared, const Op
   }
 
   const bool only_scaled = tile_visibility(modifiers, head, i0, rows, j0, TILE_N, TILE_OPEN) == TILE_OPEN &&
-                           modifiers.mask_kind == MASK_NONE && modifiers.softcap == 0.0f && head.slope == 0.0f;
+                           modifiers.mask_kind == MASK_NONE && only_scales(modifiers, head);
   if (only_scaled) {
     for (int r = 0; r < ROWS; r++)
       for (int v = 0; v < COLUMNS; v++) s[r][v] = visible_score(s[r][v] * modifiers.scale, true);
@@ -113,7 +113,8 @@ static void weigh(__global int *keys, __global float *weights, int count, float 
 // keys and weights are [head][list_rows][count]; rows past a head's queries get −1 and 0.
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void top_keys(
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
-    __global const uchar *mask, __global const uchar *block_mask, __global const float *log_sum_exp, __global int *keys, __global float *weights,
+    __global const uchar *mask, __global const uchar *block_mask, __global const float *log_sum_exp,
+    __global int *keys, __global float *weights,
     int count, int list_rows, int row_tiles,
     int head_dimension, int first_row, int end_row,
     float scale, float softcap, int mask_kind, long mask_query_stride, long mask_key_stride,

@@ -14,8 +14,6 @@
 #define TILE_KEYS 64
 #endif
 
-#define ROUNDED_UP(n, multiple) (((n) + (multiple) - 1) / (multiple) * (multiple))
-
 // −0: a weight that no visible pair has (e^x is +0 or more), and nothing in every sum: −0 + −0 = −0, −0 + x = x. So a row has
 // seen a key if its sum is not −0, and 0 · ∞ or 0 · NaN of a value that is hidden from a row is known from one that it must
 // show.

@@ -19,8 +19,8 @@
 //        │  K  │ │  Sᵀ  │ PART keys a lane and block      │  Vᵀ  │ │  Oᵀ  │ PART columns a lane and block
 //        └─────┘ └──────┘                                 └──────┘ └──────┘
 //
-// and a product of scores is, lane for lane, the right factor of the next (of UNITS_WMMA with the other half's lane's). Keys and
-// columns of a block may stand in any order on the left: UNITS_WMMA's are such that a lane has neighbours of C too.
+// and a product of scores is, lane for lane, the right factor of the next (of UNITS_WMMA with the other half's lane's). Keys
+// and columns of a block may stand in any order on the left: UNITS_WMMA's are such that a lane has neighbours of C too.
 //
 // Operands are read from local memory 16 bytes at a time. K is rows; V is stood on its side, eight keys of a column together:
 //

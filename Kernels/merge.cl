@@ -110,10 +110,18 @@ __kernel __attribute__((reqd_work_group_size(MERGE_ITEMS, 1, 1))) void merge_pie
     else if (left > 0) store_four(to, n, o * end.factor, left);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  const int left = value_dimension - 4 * item;
-  if (splits > 1 && split == 0 && left > 0) {
+  const bool ends_columns = splits > 1 && split == 0 && 4 * item < value_dimension;
+  if (ends_columns) {
     float4 o = gathered[item];
     for (int s = 1; s < splits; s++) o += gathered[item + s * columns];
-    store_four(to, 4 * item, o * end.factor, left);
+    gathered[item] = o;
   }
+#ifdef ALIGNED
+  if (ends_columns) store_four(to, 4 * item, gathered[item] * end.factor, 4);
+#else
+  // (PoCL 3.1 lets items that have no column store too, past the row.)
+  barrier(CLK_LOCAL_MEM_FENCE);
+  if (splits > 1 && item == 0)
+    for (int n = 0; n < value_dimension; n++) store_element(to, n, ((__local const float *)gathered)[n] * end.factor);
+#endif
 }

@@ -38,7 +38,8 @@ SHARED WIDE(float) exponential(WIDE(float) x) {
 #endif
 }
 
-// One number of a vector's: its halves, their halves, and so on. (Of the vectors' width, `REDUCE`, in kernels that have a VECTOR.)
+// One number of a vector's: its halves, their halves, and so on. (Of the vectors' width, `REDUCE`, in kernels that have a
+// VECTOR.)
 #define REDUCE_4(v, f) f(f((v).x, (v).z), f((v).y, (v).w))
 #define REDUCE_8(v, f) REDUCE_4(f((v).lo, (v).hi), f)
 #define REDUCE_16(v, f) REDUCE_8(f((v).lo, (v).hi), f)

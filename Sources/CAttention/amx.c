@@ -3,7 +3,8 @@
 
 #if defined(__x86_64__)
 #pragma clang attribute push( \
-    __attribute__((target("amx-tile,amx-bf16,avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+    __attribute__((target("amx-tile,amx-bf16,avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
 #define LANES 16
 #define HARDWARE_HALF 1
 #define REGISTERS 32

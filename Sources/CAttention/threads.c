@@ -25,11 +25,11 @@ static struct {
   size_t limit;  // threads that may take part, the owner among them
   _Atomic uint64_t state;
 
-  pthread_mutex_t sleep;  // guards what follows
+  pthread_mutex_t sleep;  // that of both conditions
   pthread_cond_t wake;    // a job has begun
   pthread_cond_t done;    // the last worker has left a closed job
   atomic_int sleepers;
-  size_t workers;
+  size_t workers;  // threads that have been made; of the owner
 } pool = {
     .owner = PTHREAD_MUTEX_INITIALIZER,
     .sleep = PTHREAD_MUTEX_INITIALIZER,
@@ -167,19 +167,46 @@ void attention_parallel(size_t threads, size_t count, attention_task body, void 
   pthread_mutex_unlock(&pool.owner);
 }
 
-// The processors of a control group's quota, rounded up; SIZE_MAX where there is none.
-static size_t quota(void) {
 #if defined(__linux__)
-  FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+// The processors of a control group's own quota, rounded up; SIZE_MAX where it has none.
+static size_t quota_of(const char *group) {
+  char path[4200];
+  snprintf(path, sizeof path, "%s/cpu.max", group);
+  FILE *file = fopen(path, "re");
   if (file == NULL) return SIZE_MAX;
   unsigned long long microseconds = 0, period = 0;
   const int found = fscanf(file, "%llu %llu", &microseconds, &period);
   fclose(file);
   if (found != 2 || period == 0 || microseconds == 0) return SIZE_MAX;
   return (size_t)(microseconds / period + (microseconds % period != 0));
-#else
-  return SIZE_MAX;
+}
 #endif
+
+// The least quota of this process's control group and of those that it lies in (version 2); SIZE_MAX where there is none.
+static size_t quota(void) {
+  size_t least = SIZE_MAX;
+#if defined(__linux__)
+  char group[4096] = "/sys/fs/cgroup";
+  const size_t root = strlen(group);
+  FILE *groups = fopen("/proc/self/cgroup", "re");
+  if (groups != NULL) {
+    char line[sizeof group - 64];
+    while (fgets(line, sizeof line, groups) != NULL)
+      if (strncmp(line, "0::/", 4) == 0) {
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(group + root, sizeof group - root, "%s", line + 3);
+      }
+    fclose(groups);
+  }
+  for (;;) {
+    const size_t own = quota_of(group);
+    if (own < least) least = own;
+    char *end = strrchr(group + root, '/');
+    if (end == NULL) break;
+    *end = '\0';
+  }
+#endif
+  return least;
 }
 
 size_t attention_available_processors(void) {

@@ -116,8 +116,9 @@ static const unsigned char values[] = {
 #define ROW(name) {#name, name, sizeof(name)}
 
 static const attention_source sources[] = {
-    ROW(amx), ROW(append), ROW(brain_parts), ROW(common), ROW(cpu_tiles), ROW(decode), ROW(decode_cpu), ROW(decode_cpu_products),
-    ROW(decode_gpu), ROW(fused_amx), ROW(fused_cpu), ROW(fused_gpu), ROW(fused_mma), ROW(gather), ROW(insight),
+    ROW(amx), ROW(append), ROW(brain_parts), ROW(common), ROW(cpu_tiles), ROW(decode), ROW(decode_cpu),
+    ROW(decode_cpu_products), ROW(decode_gpu), ROW(fused_amx), ROW(fused_cpu), ROW(fused_gpu), ROW(fused_mma),
+    ROW(gather), ROW(insight),
     ROW(key_tiles), ROW(key_value_rows), ROW(layers), ROW(linear), ROW(mask_classes), ROW(matrix_units),
     ROW(matrix_units_amd), ROW(matrix_units_nvidia), ROW(merge), ROW(modifiers), ROW(online_softmax), ROW(peak),
     ROW(power_of_two), ROW(product), ROW(rotary), ROW(rotate), ROW(scores), ROW(softmax), ROW(units), ROW(values),

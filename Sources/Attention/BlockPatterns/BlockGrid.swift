@@ -33,8 +33,8 @@ public struct BlockGrid: Sendable, Equatable {
     self.keyLength = keyLength
     self.queryBlock = queryBlock
     self.keyBlock = keyBlock
-    rows = (queryLength + queryBlock - 1) / queryBlock
-    columns = (keyLength + keyBlock - 1) / keyBlock
+    rows = queryLength.tiles(of: queryBlock)
+    columns = keyLength.tiles(of: keyBlock)
   }
 
   /// The positions of a row's queries among the keys; some may lie before key 0 or past the last key.

@@ -40,7 +40,7 @@ struct CPUPass {
     let tileRows = Int(kernels.tile_rows)
     var layout = MemoryLayouter()
     let workers = layout.add(threads.count * workerBytes)
-    var places: [(keys: Int, values: Int, finite: Int)] = []
+    var places: [(keys: Int, values: Int, fit: Int)] = []
     var keyTasks = TaskList()
     var rowTasks = TaskList()
     var lengths = 0
@@ -67,7 +67,7 @@ struct CPUPass {
       for (index, place) in places.enumerated() {
         heads.keyHeads[index].packed_keys = (base + place.keys).assumingMemoryBound(to: Float.self)
         heads.keyHeads[index].packed_values = (base + place.values).assumingMemoryBound(to: Float.self)
-        heads.keyHeads[index].fit = (base + place.finite).assumingMemoryBound(to: UInt8.self)
+        heads.keyHeads[index].fit = (base + place.fit).assumingMemoryBound(to: UInt8.self)
       }
       var rows = (base + rowPlace).assumingMemoryBound(to: Float.self)
       for index in heads.heads.indices {

@@ -160,11 +160,6 @@ extension AttentionSequence {
   }
 }
 
-extension Int {
-  /// Tiles of a length that cover so many.
-  func tiles(of length: Int) -> Int { (self + length - 1) / length }
-}
-
 extension attention_call {
   /// What all heads of a problem share. Plans do not ask how rows are stored.
   init(_ problem: AttentionProblem, _ rows: CPURows? = nil) {

@@ -61,7 +61,7 @@ extension KVCache {
       sequence.hole += old
       sequence.forgotten += old + skipped.count
       // Blocks that hold nothing but forgotten keys.
-      let (full, end) = ((sinks + length - 1) / length, (sinks + sequence.hole) / length)
+      let (full, end) = (sinks.tiles(of: length), (sinks + sequence.hole) / length)
       if end > full {
         let last = min(end, sequence.blocks.count)
         change.leave(Array(sequence.blocks[min(full, last)..<last]))
@@ -73,10 +73,10 @@ extension KVCache {
     guard stored > 0 else { return skipped }
     let begin = sequence.slot(sequence.length, sinks: sinks)
     let end = sequence.slot(sequence.length + stored - 1, sinks: sinks) + 1
-    for block in begin / length..<max(begin / length, min(sequence.blocks.count, (end + length - 1) / length)) {
+    for block in begin / length..<max(begin / length, min(sequence.blocks.count, end.tiles(of: length))) {
       try change.own(&sequence.blocks[block])
     }
-    let needed = (end + length - 1) / length - sequence.blocks.count
+    let needed = end.tiles(of: length) - sequence.blocks.count
     if needed > 0 { sequence.blocks += try change.take(needed) }
     return skipped
   }
@@ -109,7 +109,7 @@ extension KVCache {
     var moves: [(any KVBlockStore) throws -> Void] = []
     for b in changed.indices where changed[b].forgotten > sequences[b].forgotten {
       let rows = changed[b].sinkKeys
-      for block in 0..<(rows.count + options.blockLength - 1) / options.blockLength {
+      for block in 0..<rows.count.tiles(of: options.blockLength) {
         try change.own(&changed[b].blocks[block])
       }
       let blocks = changed[b].blocks

@@ -44,7 +44,7 @@ extension KVCache {
         argument: "cache", found: "\(contents.key.count) and \(contents.value.count) bytes for \(contents.length) keys",
         expected: "\(shape.key.byteCount) and \(shape.value?.byteCount ?? 0) bytes a row of \(heads) heads")
     }
-    let blocks = try pool.take((contents.length + length - 1) / length)
+    let blocks = try pool.take(contents.length.tiles(of: length))
     do {
       for (n, block) in blocks.enumerated() {
         var bytes = [UInt8](repeating: 0, count: shape.keyBytes + shape.valueBytes)

@@ -20,7 +20,7 @@ extension KVCache {
     if length < sequences[b].sinkKeys.count { sequences[b].sinkKeys.removeLast(sequences[b].sinkKeys.count - length) }
     if length == 0 { sequences[b].forgotten = 0 }
     let slots = length + sequences[b].hole
-    let kept = (slots + options.blockLength - 1) / options.blockLength
+    let kept = slots.tiles(of: options.blockLength)
     guard kept < sequences[b].blocks.count else { return }
     pool.release(Array(sequences[b].blocks[kept...]))
     sequences[b].blocks.removeLast(sequences[b].blocks.count - kept)

@@ -130,7 +130,7 @@ private struct DecodeLayout {
       if !inPlace {
         table.append(0)
       } else if let paging = problem.operands.paging {
-        let blocks = (sequence.keyLength + paging.blockSize - 1) / paging.blockSize
+        let blocks = sequence.keyLength.tiles(of: paging.blockSize)
         table += (0..<blocks).map { entry in
           Int64(paging.table[b * paging.blocksPerSequence + entry] * (key.batchStride / D))
         }

@@ -117,7 +117,7 @@ private struct FusedCPUPass: BlockPass {
   private func enqueueSlice(_ slice: Range<Int>, firstKey: Int, after event: Event?) throws -> Event {
     let (problem, tiles) = (contents.problem, kernels.tiles)
     if try mask.enqueueWrite(slice, of: contents) { try enqueueClasses(slice) }
-    let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
+    let rowTiles = slice.count.tiles(of: tiles.tileRows)
     var arguments = ArgumentList(kernels.fused)
     if tiles.amx == .none {
       try arguments.add(heads, contents.buffers.query)

@@ -35,7 +35,7 @@ private struct FusedGPUPass: BlockPass {
         kernels.classifyMask, items: kernels.classifyItems, slice: slice, mask: shared.mask.buffer,
         classes: shared.maskClasses, tiles: .fusedGPU(tiles))
     }
-    let rowTiles = roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows
+    let rowTiles = slice.count.tiles(of: tiles.tileRows)
     var arguments = ArgumentList(kernels.fused)
     try arguments.add(operands.heads, operands.query, operands.key, operands.value)
     try arguments.add(shared.mask.buffer, shared.maskClasses, operands.blockMask, operands.output, operands.logSumExp)
@@ -56,7 +56,7 @@ extension ArgumentList {
     try add(Int32(problem.usesSinks ? 1 : 0))
     try add(problem.scale, problem.softcap ?? 0)
     try add(problem.mask)
-    try add(Int32(roundedUp(problem.keyLength, to: tiles.tileKeys) / tiles.tileKeys))
+    try add(Int32(problem.keyLength.tiles(of: tiles.tileKeys)))
     try add(problem.blockMask)
   }
 }

@@ -48,14 +48,14 @@ final class InsightPass {
     var last: Event?
     let tiles = kernels.tiles
     if let lists = listBuffers {
-      let rowTiles = roundedUp(queries.count, to: tiles.tileRows) / tiles.tileRows
+      let rowTiles = queries.count.tiles(of: tiles.tileRows)
       var arguments = try start(kernels.topKeys, operands, mask)
       try arguments.add(lists.keys, lists.weights)
       try arguments.add(Int32(problem.topKeyCount), Int32(extent.queryLength), Int32(rowTiles))
       last = try enqueue(kernels.topKeys, &arguments, queries, groups: extent.heads * rowTiles)
     }
     if let sums = receivedBuffer {
-      let columnTiles = roundedUp(extent.keyLength, to: tiles.tileColumns) / tiles.tileColumns
+      let columnTiles = extent.keyLength.tiles(of: tiles.tileColumns)
       var arguments = try start(kernels.received, operands, mask)
       try arguments.add(sums)
       try arguments.add(Int32(extent.keyLength), Int32(columnTiles))

@@ -19,7 +19,7 @@ extension BlockContents {
   ) throws {
     guard let layout = problem.mask, problem.keyLength > 0, !slice.isEmpty else { return }
     let repeated = layout.queryStride == 0
-    let keyTiles = roundedUp(problem.keyLength, to: tiles.tileKeys) / tiles.tileKeys
+    let keyTiles = problem.keyLength.tiles(of: tiles.tileKeys)
     let rowTiles = layout.tileCount(rows: block.sliceRows, keys: problem.keyLength, tiles) / keyTiles
     var arguments = ArgumentList(kernel)
     try arguments.add(mask, classes)

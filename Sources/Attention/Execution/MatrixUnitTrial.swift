@@ -50,7 +50,7 @@ package struct MatrixUnitTrial {
     let heads = try withUnsafeBytes(of: record) { try Buffer(context, copying: $0) }
     let none = try Buffer(context, byteCount: 0)
     let output = try Buffer(context, byteCount: expected.byteCount)
-    let rowTiles = roundedUp(problem.queryLength, to: tiles.tileRows) / tiles.tileRows
+    let rowTiles = problem.queryLength.tiles(of: tiles.tileRows)
     var arguments = ArgumentList(kernel)
     try arguments.add(heads)
     for operand in [call.query, call.key, call.value] {

@@ -104,12 +104,12 @@ private struct StagedPass: BlockPass {
     try arguments.add(Int32(slice.lowerBound), Int32(rowTiles(slice)), Int32(block.scoreStride))
     try arguments.add(problem.mask)
     try arguments.add(problem.blockMask)
-    let columnTiles = roundedUp(problem.valueDimension, to: tiles.tileColumns) / tiles.tileColumns
+    let columnTiles = problem.valueDimension.tiles(of: tiles.tileColumns)
     return try queues.compute.enqueue(
       kernels.weightedValues, groups: [records.count, rowTiles(slice), columnTiles], items: tiles.groupItems)
   }
 
-  private func rowTiles(_ slice: Range<Int>) -> Int { roundedUp(slice.count, to: tiles.tileRows) / tiles.tileRows }
+  private func rowTiles(_ slice: Range<Int>) -> Int { slice.count.tiles(of: tiles.tileRows) }
 
   /// Brings a slice of the score matrix to the host, without the padding of its rows.
   private func enqueueRead(_ tensor: Tensor, _ slice: Range<Int>, waitingFor event: Event) throws -> Event {
@@ -134,5 +134,5 @@ private struct StagedPass: BlockPass {
 
 extension DevicePlan.Block {
   /// Parts that the softmax cuts a row into.
-  func chunks(_ tiles: StagedTiles) -> Int { (scoreStride + tiles.chunk - 1) / tiles.chunk }
+  func chunks(_ tiles: StagedTiles) -> Int { scoreStride.tiles(of: tiles.chunk) }
 }

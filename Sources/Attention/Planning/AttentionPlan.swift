@@ -6,7 +6,7 @@ public struct AttentionPlan: Sendable, Equatable {
     public let heads: Range<Int>
     public let work: Work
 
-    /// `staged`, `fused`, `decode` or `reference`.
+    /// `staged`, `fused`, `decode` or `reference`; of the CPU backend, both of two that its heads take: `fused,decode`.
     public var kernelName: String {
       switch work {
       case .cpu(let plan): plan.kernelName

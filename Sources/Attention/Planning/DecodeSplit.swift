@@ -40,7 +40,7 @@ package struct DecodeSplit: Sendable, Hashable {
   /// The most pieces of one key/value head.
   package func pieces(keyLength: Int) -> Int {
     let keys = pieceKeys(keyLength: keyLength)
-    return max(1, (keyLength + keys - 1) / keys)
+    return max(1, keyLength.tiles(of: keys))
   }
 
   private static let shortestKeysOnGPU = 64
@@ -58,8 +58,8 @@ package struct DecodeSplit: Sendable, Hashable {
   private static let merging = 512
 
   private func time(_ keys: Int, _ keyLength: Int) -> Int {
-    let pieces = max(1, (keyLength + keys - 1) / keys)
-    let rounds = (pieces * keyValueHeads + computeUnits - 1) / computeUnits
+    let pieces = max(1, keyLength.tiles(of: keys))
+    let rounds = (pieces * keyValueHeads).tiles(of: computeUnits)
     return rounds * (min(keys, keyLength) + Self.startOfPiece) + (pieces > 1 ? Self.merging : 0)
   }
 }

@@ -78,7 +78,7 @@ struct DecodeCuts: Sendable, Equatable {
   /// Whether two pieces are the same keys in the same memory.
   private static func same(_ left: KeySegment, _ right: KeySegment, table: [Int64], blockRows: Int) -> Bool {
     guard left.keys == right.keys, !left.keys.isEmpty, left.place == right.place else { return false }
-    let blocks = (left.place + left.keys.count + blockRows - 1) / blockRows
+    let blocks = (left.place + left.keys.count).tiles(of: blockRows)
     return table[left.entry..<left.entry + blocks] == table[right.entry..<right.entry + blocks]
   }
 }

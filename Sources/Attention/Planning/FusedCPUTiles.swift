@@ -123,7 +123,7 @@ public struct FusedCPUTiles: Sendable, Hashable {
     4 * (packedKeyWords(keys: keys, problem) + packedValueWords(keys: keys, problem)) + keyTiles(keys)
   }
 
-  func keyTiles(_ keys: Int) -> Int { (keys + tileKeys - 1) / tileKeys }
+  func keyTiles(_ keys: Int) -> Int { keys.tiles(of: tileKeys) }
 }
 
 extension FusedCPUTiles: CustomStringConvertible {

@@ -228,7 +228,7 @@ private struct BlockBuilder {
     func scratchBytes(rows: Int, heads: Int) -> Int {
       var rowBytes = 0
       if case .staged(let tiles) = tiles {
-        let chunks = (scoreStride + tiles.chunk - 1) / tiles.chunk
+        let chunks = scoreStride.tiles(of: tiles.chunk)
         rowBytes = scoreStride * 4 + 8 * chunks
       }
       if case .decode = tiles { rowBytes = 4 * partialFloats }
@@ -255,5 +255,3 @@ extension AttentionProblem {
       && max(operands.keyBytes, operands.valueBytes) <= device.maxAllocation
   }
 }
-
-func roundedUp(_ length: Int, to multiple: Int) -> Int { (length + multiple - 1) / multiple * multiple }

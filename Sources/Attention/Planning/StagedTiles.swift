@@ -44,7 +44,7 @@ public struct StagedTiles: Sendable, Hashable {
 
   /// What to try on a class of device, best first: later rows ask for less local memory and fewer work-items.
   ///
-  /// To tune for a device, add a row; the first that fits is taken. Rows × columns:
+  /// To tune for a device, add a row; the first that fits is taken.
   package static func candidates(for deviceClass: DeviceProfile.DeviceClass) -> [StagedTiles] {
     switch deviceClass {
     case .gpu: gpuRows

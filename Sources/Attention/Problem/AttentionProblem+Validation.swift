@@ -254,7 +254,7 @@ extension AttentionProblem {
     guard let tensor = call.blockTable, let paged = shapes.paged else { return nil }
     let table = try tensor.integers()
     for (b, sequence) in sequences.enumerated() {
-      for entry in 0..<(sequence.keyLength + paged.blockSize - 1) / paged.blockSize {
+      for entry in 0..<sequence.keyLength.tiles(of: paged.blockSize) {
         let block = table[b * paged.blocksPerSequence + entry]
         guard (0..<paged.blocks).contains(block) else {
           throw AttentionError.invalid(

@@ -26,8 +26,8 @@ package struct BlockMaskLayout: Sendable, Equatable {
     }
     queryBlock = mask.queryBlock
     keyBlock = mask.keyBlock
-    rows = (target[2] + mask.queryBlock - 1) / mask.queryBlock
-    columns = (target[3] + mask.keyBlock - 1) / mask.keyBlock
+    rows = target[2].tiles(of: mask.queryBlock)
+    columns = target[3].tiles(of: mask.keyBlock)
     grid = try MaskLayout(
       named: "block_mask", shape: mask.visible.shape, elementType: .bool,
       broadcastTo: [target[0], target[1], rows, columns],

@@ -16,8 +16,8 @@ package struct MaskLayout: Sendable, Equatable {
 
   /// Tiles of one plane: those of one row where all rows are the same.
   func tileCount(rows: Int, keys: Int, _ tiles: KernelTiles) -> Int {
-    let rowTiles = queryStride > 0 ? roundedUp(rows, to: tiles.tileRows) / tiles.tileRows : 1
-    return rowTiles * (roundedUp(keys, to: tiles.tileKeys) / tiles.tileKeys)
+    let rowTiles = queryStride > 0 ? rows.tiles(of: tiles.tileRows) : 1
+    return rowTiles * keys.tiles(of: tiles.tileKeys)
   }
 
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` for a type that is no mask or a shape that does not

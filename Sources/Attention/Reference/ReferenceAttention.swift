@@ -30,7 +30,7 @@ package enum ReferenceAttention {
   ) {
     // What a key receives comes from every query: one task adds them up in order.
     let queriesPerTask = results.received == nil ? queriesPerTask : max(1, problem.queryLength)
-    let tasksPerHead = max(1, (problem.queryLength + queriesPerTask - 1) / queriesPerTask)
+    let tasksPerHead = max(1, problem.queryLength.tiles(of: queriesPerTask))
     DispatchQueue.concurrentPerform(iterations: heads.count * tasksPerHead) { task in
       let index = heads.lowerBound + task / tasksPerHead
       let (b, h) = (index / problem.queryHeads, index % problem.queryHeads)

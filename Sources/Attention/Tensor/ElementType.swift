@@ -29,3 +29,15 @@ public enum ElementType: String, Sendable, Hashable, CaseIterable {
   /// Whether the elements are numbers with a fraction.
   public var isFloatingPoint: Bool { isAttentionStorage || self == .float64 }
 }
+
+extension ElementType {
+  /// Half the distance from 1 to the next number: the relative error of rounding.
+  package var unitRoundoff: Double {
+    switch self {
+    case .float16: 0x1p-11
+    case .bfloat16: 0x1p-8
+    case .float32: 0x1p-24
+    case .float64, .int32, .int64, .bool: 0
+    }
+  }
+}

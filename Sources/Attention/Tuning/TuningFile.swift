@@ -8,9 +8,9 @@ import OpenCL
 /// device: pthread-haswell-AMD EPYC
 /// driver: 3.1
 ///
-/// # fused-cpu: vector rows columns rowBlocks keyPanels
+/// # fused-cpu: vector rows columns rowBlocks keyPanels amx
 /// # family kernels type D Dv mask lengths ratio sizes…
-/// fused-cpu 6a0c4f1e22b97d35 F32 64 64 causal long 0.93 8 6 2 12 8
+/// fused-cpu 6a0c4f1e22b97d35 F32 64 64 causal long 0.93 8 6 2 12 8 0
 /// end 1
 /// ```
 ///

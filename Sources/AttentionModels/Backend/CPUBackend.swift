@@ -199,7 +199,7 @@ final class CPUBackend: ModelBackend {
       return
     }
     let step = max(1, Self.numbersWorthThreads / 4 / max(1, matrix.columns))
-    threads.run((matrix.rows + step - 1) / step) { task, _ in
+    threads.run(matrix.rows.tiles(of: step)) { task, _ in
       for row in task * step..<min((task + 1) * step, matrix.rows) { body(row) }
     }
   }

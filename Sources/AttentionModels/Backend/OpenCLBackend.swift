@@ -135,9 +135,9 @@ final class OpenCLBackend: ModelBackend {
       let result = try make(rows: x.rows, columns: weights.rows)
       let own = try kernels(weights.type)
       let isFew = x.rows <= Self.fewRows
-      let numberGroups = (weights.rows + own.numbers - 1) / own.numbers
+      let numberGroups = weights.rows.tiles(of: own.numbers)
       let tileCount =
-        ((x.rows + tiles.tileRows - 1) / tiles.tileRows) * ((weights.rows + tiles.tileColumns - 1) / tiles.tileColumns)
+        x.rows.tiles(of: tiles.tileRows) * weights.rows.tiles(of: tiles.tileColumns)
       try enqueue(
         isFew ? own.linearNumber : own.linear, groups: isFew ? x.rows * numberGroups : tileCount,
         items: isFew ? items : tiles.groupItems

@@ -1,3 +1,4 @@
+import Attention
 import Foundation
 
 /// How the next token is chosen.
@@ -36,11 +37,11 @@ public struct SamplingOptions: Sendable, Hashable {
 /// Chooses tokens; the same seed and logits make the same choices.
 package struct Sampler {
   private let options: SamplingOptions
-  private var state: UInt64
+  private var numbers: SeededNumbers
 
   package init(_ options: SamplingOptions) {
     self.options = options
-    state = options.seed
+    numbers = SeededNumbers(seed: options.seed)
   }
 
   /// - Parameter logits: At least one.
@@ -83,13 +84,8 @@ package struct Sampler {
     return options.topK > 0 ? Array(sorted.prefix(options.topK)) : sorted
   }
 
-  /// A number in 0 ..< 1 (SplitMix64).
+  /// A number in 0 ..< 1.
   private mutating func uniform() -> Double {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var bits = state
-    bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
-    bits ^= bits >> 31
-    return Double(bits >> 11) * 0x1p-53
+    Double(numbers.next() >> 11) * 0x1p-53
   }
 }

@@ -177,12 +177,13 @@ typedef void (*attention_task)(void *context, size_t task, size_t worker);
 /// all are done. Each worker begins with its own share of neighbouring tasks, in order, and then helps with what others
 /// have left; which worker gets which is not determined, so a result must not depend on it.
 ///
-/// The other threads are made when they are first wanted, belong to the process and sleep between calls. This thread works too and
-/// waits for none that has not begun: where no other thread shows up (because another call has them, or none could
+/// The other threads are made when they are first wanted, belong to the process and sleep between calls. This thread works too
+/// and waits for none that has not begun: where no other thread shows up (because another call has them, or none could
 /// be made), it does everything itself. So a call from a thread of a cooperative pool never waits for that pool.
 void attention_parallel(size_t threads, size_t count, attention_task body, void *context);
 
-/// The number of processors that this process may run on: its affinity, and where there is one its control group's quota.
+/// The number of processors that this process may run on: its affinity, and the quota of its control group (version 2) or of
+/// one that this lies in.
 size_t attention_available_processors(void);
 
 #endif

@@ -53,7 +53,7 @@ extension AttentionCaseFile {
       if let error = naiveErrors[kind], error.isFinite { return error }
     }
     let largest = expected.doubles().lazy.map(\.magnitude).filter(\.isFinite).max() ?? 0
-    return largest * problem.elementType.roundingError
+    return largest * problem.elementType.unitRoundoff
   }
 
   private static func compare(
@@ -103,16 +103,5 @@ extension AttentionCaseFile {
       (rest, index[dimension]) = rest.quotientAndRemainder(dividingBy: shape[dimension])
     }
     return index
-  }
-}
-
-extension ElementType {
-  /// Half the distance between neighbouring numbers about 1.
-  fileprivate var roundingError: Double {
-    switch self {
-    case .float16: 0x1p-11
-    case .bfloat16: 0x1p-8
-    case .float32, .float64, .int32, .int64, .bool: 0x1p-24
-    }
   }
 }

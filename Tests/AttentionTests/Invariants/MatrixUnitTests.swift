@@ -113,6 +113,18 @@ struct MatrixUnitTests {
     for (found, wanted) in zip(found, wanted) { #expect(abs(found - wanted) <= 1e-3 * wanted) }
   }
 
+  /// A mask of the least number on a whole row hides nothing: its keys are alike.
+  @Test("Rows all of whose scores are large", arguments: TestDevice.openCL, MatrixUnits.allCases)
+  func largeScores(device: TestDevice, units: MatrixUnits) throws {
+    for bias in [-Float.greatestFiniteMagnitude, -1e10, -1e8, 3e9] {
+      var call = try CallShape(.float16, queries: 20, keys: 70, D: 64).call(returning: [.output, .logSumExp])
+      let mask = (0..<20 * 70).map { $0 / 70 % 3 == 1 ? bias : 0 }
+      call.mask = .tensor(try Tensor(mask, shape: [20, 70]))
+      guard let result = try Self.attention(call, by: units, on: device) else { return }
+      #expect(try Expectation(call, naive: false).misses(result) == [], "\(bias)")
+    }
+  }
+
   @Test(
     "Values that are not finite reach the rows that see them, and no other", arguments: TestDevice.openCL,
     MatrixUnits.allCases)
