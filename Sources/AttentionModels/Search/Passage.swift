@@ -34,11 +34,14 @@ public struct PassageReader: Sendable {
 
   public init(unit: Unit = .paragraph) { self.unit = unit }
 
-  /// The passages of files, and of the text files in folders; hidden files, and those that hold a NUL, are passed over.
+  /// The passages of files, and of the text files in folders, each file once; hidden files, and those that hold a NUL, are
+  /// passed over.
   ///
   /// - Throws: ``ModelError`` for a path where nothing is, or a file that was named and cannot be read as text.
   public func passages(of paths: [String]) throws -> [Passage] {
-    try paths.flatMap { path in
+    var seen: Set<String> = []
+    func isNew(_ file: String) -> Bool { seen.insert(NamedPaths.location(file)).inserted }
+    return try paths.flatMap { path in
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
         throw ModelError(path, found: "nothing", expected: "a text file or a folder of them")
@@ -47,9 +50,11 @@ public struct PassageReader: Sendable {
         guard let text = Self.text(of: path) else {
           throw ModelError(path, found: "no text", expected: "a text file of at most \(Self.largestFile) bytes")
         }
-        return passages(of: text, file: path)
+        return isNew(path) ? passages(of: text, file: path) : []
       }
-      return Self.files(in: path).flatMap { file in Self.text(of: file).map { passages(of: $0, file: file) } ?? [] }
+      return Self.files(in: path).filter(isNew).flatMap { file in
+        Self.text(of: file).map { passages(of: $0, file: file) } ?? []
+      }
     }
   }
 

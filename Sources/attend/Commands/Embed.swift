@@ -7,8 +7,9 @@ struct Embed: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Embed the passages of text files, into an index that attend search reads.",
     discussion: """
-      What the index has embedded before is not embedded again: run it again after files have changed, or after it was \
-      stopped.
+      The index's passages of the files that are named, and of those in folders that are named, become what the files say \
+      now, and go where a file has gone from its folder; its passages of other files stay. What the index has embedded \
+      before is not embedded again: run it again after files have changed, or after it was stopped.
       """)
 
   @Argument(help: ArgumentHelp("Text files, and folders of them.", valueName: "path"))
@@ -17,7 +18,7 @@ struct Embed: ParsableCommand {
   @OptionGroup var index: IndexOption
   @OptionGroup var device: DeviceOption
 
-  @Flag(help: "Print one JSON object a passage, its embedding among it.")
+  @Flag(help: "Print one JSON object a passage of the index, its embedding among it.")
   var json = false
 
   func validate() throws {
@@ -65,11 +66,14 @@ struct IndexOption: ParsableArguments {
   @Option(help: ArgumentHelp("What a passage is: paragraph or line.", valueName: "unit"))
   var by: PassageReader.Unit = .paragraph
 
-  /// The index, brought up to date with the files where some are given.
+  /// The index, brought up to date with the files where some are given; what it holds of other files stays.
   func updated(with paths: [String], by encoder: TextEncoder) throws -> SearchIndex {
     var built = try existing() ?? SearchIndex(model: model.model, dimension: encoder.embeddingDimension)
     guard !paths.isEmpty else { return built }
-    let passages = try PassageReader(unit: by).passages(of: paths)
+    let named = NamedPaths(paths)
+    let kept = Set(built.passages.map(\.file)).filter { !named.contains($0) }
+    let others = built.passages.filter { kept.contains($0.file) }
+    let passages = others + (try PassageReader(unit: by).passages(of: paths))
     let bar = ProgressLine()
     let path = index
     try built.update(to: passages, by: encoder) {

@@ -7,8 +7,8 @@ struct Search: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Find the passages most similar to a question, and answer it from them.",
     discussion: """
-      With an index that attend embed has made, or with files, which are embedded first; with both, the index is brought up \
-      to date.
+      With an index that attend embed has made, or with files, which are embedded first. With both, the index is brought up \
+      to date with the files, and all of it is searched, what it holds of other files too.
       """)
 
   @Argument(help: ArgumentHelp("The question.", valueName: "question"))

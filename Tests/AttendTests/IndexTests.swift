@@ -1,0 +1,67 @@
+import AttentionTestSupport
+import Foundation
+import Testing
+
+/// What `attend embed` and `attend search` keep in an index, with a tiny encoder.
+@Suite struct IndexTests {
+  let folder: TemporaryFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    try TinyModels.writeEncoder(to: folder["encoder"].path)
+    for name in ["texts", "notes"] {
+      try FileManager.default.createDirectory(at: folder[name], withIntermediateDirectories: true)
+    }
+    try write("the cat sat", to: "texts/a.txt")
+    try write("dogs ran .", to: "texts/b.txt")
+    try write("it was tired", to: "notes/c.txt")
+  }
+
+  private func write(_ text: String, to name: String) throws { try Data(text.utf8).write(to: folder[name]) }
+
+  private struct Row: Decodable {
+    let file, text: String
+    let line: Int
+  }
+
+  private func run(_ arguments: [String]) throws -> Command {
+    try Command(arguments + ["--model", "encoder", "--device", "cpu"], directory: folder.url)
+  }
+
+  /// The passages of the index after some paths were embedded, `file: text`, in the order of the alphabet.
+  private func embed(_ paths: String...) throws -> [String] {
+    let command = try run(["embed", "--index", "i.safetensors", "--json"] + paths)
+    #expect(command.status == 0, "\(command.errors)")
+    return try command.lines.map {
+      let row = try JSONDecoder().decode(Row.self, from: Data($0.utf8))
+      return "\(row.file): \(row.text)"
+    }.sorted()
+  }
+
+  @Test func passagesOfFilesThatAreNotNamedStay() throws {
+    #expect(try embed("texts") == ["texts/a.txt: the cat sat", "texts/b.txt: dogs ran ."])
+    #expect(try embed("notes/c.txt").count == 3)
+    // A file that changed, under another spelling, and one that is gone from a folder.
+    try write("the mat", to: "texts/a.txt")
+    #expect(
+      try embed("./notes/../texts/a.txt") == [
+        "./notes/../texts/a.txt: the mat", "notes/c.txt: it was tired", "texts/b.txt: dogs ran .",
+      ])
+    try FileManager.default.removeItem(at: folder["texts/b.txt"])
+    #expect(try embed("texts/") == ["notes/c.txt: it was tired", "texts/a.txt: the mat"])
+    // A folder of a name that begins with that of another is another.
+    #expect(try embed("notes", "notes/c.txt").count == 2)
+  }
+
+  @Test func searchKeepsThemToo() throws {
+    _ = try embed("texts", "notes")
+    try write("the dog", to: "texts/b.txt")
+    let command = try run([
+      "search", "it was tired", "texts/b.txt", "--index", "i.safetensors", "--top", "9", "--json",
+    ])
+    #expect(command.status == 0, "\(command.errors)")
+    let rows = try command.lines.map { try JSONDecoder().decode(Row.self, from: Data($0.utf8)) }
+    #expect(rows.first?.file == "notes/c.txt")
+    #expect(Set(rows.map(\.text)) == ["the cat sat", "the dog", "it was tired"])
+  }
+}
