@@ -53,6 +53,22 @@ import Testing
     #expect(try embed("notes", "notes/c.txt").count == 2)
   }
 
+  /// A model is known by what it makes of a text, not by its path.
+  @Test func anIndexIsOfAModelAndNotOfAPath() throws {
+    _ = try embed("texts")
+    try FileManager.default.copyItem(at: folder["encoder"], to: folder["moved"])
+    try TinyModels.writeEncoder(to: folder["other"].path)
+    // Of the same sizes, but its words are others'.
+    let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + TinyModels.words.reversed()
+    try write(vocabulary.joined(separator: "\n") + "\n", to: "other/vocab.txt")
+    for (model, status) in [("./encoder", 0), (folder["moved"].path, 0), ("other", 2)] as [(String, Int32)] {
+      let command = try Command(
+        ["search", "dogs", "--index", "i.safetensors", "--model", model, "--device", "cpu"], directory: folder.url)
+      #expect(command.status == status, "\(model): \(command.errors)")
+      #expect(command.errors.contains("expected an index made with the model \(model), found") == (status != 0))
+    }
+  }
+
   @Test func searchKeepsThemToo() throws {
     _ = try embed("texts", "notes")
     try write("the dog", to: "texts/b.txt")

@@ -60,6 +60,23 @@ public struct SearchIndex: Sendable {
     passages.indices.contains(index) ? Array(vectors[index * dimension..<(index + 1) * dimension]) : []
   }
 
+  /// Whether it is the encoder's own: it embeds the first passage as the index has it. What the model was called, and where it
+  /// lay, does not matter.
+  public func isMade(by encoder: TextEncoder) throws -> Bool {
+    guard encoder.embeddingDimension == dimension else { return false }
+    guard let passage = passages.first else { return true }
+    let own = try encoder.embed([passage.text]).floats()
+    return Self.cosine(own, embedding(0)) > Self.sameEmbedding
+  }
+
+  /// Another device's rounding changes the sixth digit, another model the first.
+  private static let sameEmbedding = 0.999
+
+  /// Of two rows of length 1.
+  private static func cosine(_ a: [Float], _ b: [Float]) -> Double {
+    zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+  }
+
   /// Makes the index hold these passages and no others. A text that it has embedded before is not embedded again, wherever
   /// it stands now: so work that was cut short goes on where it was.
   ///
@@ -149,8 +166,7 @@ public struct SearchIndex: Sendable {
     let numbers = query.floats()
     let keys = try engine.attention(call).topKeys?.integers() ?? []
     return keys.filter { $0 >= 0 }.map { key in
-      let score = zip(numbers, embedding(key)).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-      return Hit(passage: passages[key], score: score)
+      Hit(passage: passages[key], score: Self.cosine(numbers, embedding(key)))
     }
   }
 }

@@ -68,7 +68,7 @@ struct IndexOption: ParsableArguments {
 
   /// The index, brought up to date with the files where some are given; what it holds of other files stays.
   func updated(with paths: [String], by encoder: TextEncoder) throws -> SearchIndex {
-    var built = try existing() ?? SearchIndex(model: model.model, dimension: encoder.embeddingDimension)
+    var built = try existing(encoder) ?? SearchIndex(model: model.model, dimension: encoder.embeddingDimension)
     guard !paths.isEmpty else { return built }
     let named = NamedPaths(paths)
     let kept = Set(built.passages.map(\.file)).filter { !named.contains($0) }
@@ -85,12 +85,14 @@ struct IndexOption: ParsableArguments {
     return built
   }
 
-  private func existing() throws -> SearchIndex? {
+  private func existing(_ encoder: TextEncoder) throws -> SearchIndex? {
     guard let index, FileManager.default.fileExists(atPath: index) else { return nil }
     let found = try SearchIndex(path: index)
-    guard found.model == model.model else {
+    guard try found.isMade(by: encoder) else {
       throw Failure(
-        .badInput, "\(index): expected an index made with \(model.model), found one made with \(found.model)")
+        .badInput,
+        "\(index): expected an index made with the model \(model.model), found one made with another, by the name of "
+          + found.model)
     }
     return found
   }
