@@ -69,6 +69,32 @@ import Testing
     }
   }
 
+  /// The tiny encoder reads 40 tokens at once, two of them its own.
+  @Test func passagesThatAreTooLongAreCut() throws {
+    let words = (0..<100).map { TinyModels.words[$0 * $0 % 6] }.map { $0 == "##s" ? "dogs" : $0 }
+    let lines = [words[..<30], words[30..<95], words[95...]].map { $0.joined(separator: " ") }
+    try write("the mat\n\n" + lines.joined(separator: "\n"), to: "long.txt")
+    let command = try run(["embed", "long.txt", "--json"])
+    let rows = try command.lines.map { try JSONDecoder().decode(Row.self, from: Data($0.utf8)) }
+    #expect(rows.first?.text == "the mat")
+    let pieces = rows.dropFirst()
+    #expect(pieces.count == 3)
+    #expect(pieces.map(\.line) == [3, 4, 4])
+    #expect(pieces.flatMap { $0.text.split { $0.isWhitespace } }.map(String.init) == words)
+    #expect(pieces.allSatisfy { $0.text.split { $0.isWhitespace }.count <= 38 })
+
+    // No blank to end a piece at: a word of 98 tokens, whose rest takes others than it did, and 120 more.
+    let dense = "cat" + String(repeating: "s", count: 97) + String(repeating: ".the", count: 60)
+    try write(dense, to: "long.txt")
+    let cut = try run(["embed", "long.txt", "--json"])
+    let parts = try cut.lines.map { try JSONDecoder().decode(Row.self, from: Data($0.utf8)).text }
+    #expect(parts.count == 6)
+    #expect(parts.joined() == dense)
+
+    let question = try run(["search", words.joined(separator: " "), "long.txt"])
+    #expect(question.errors.contains("of the question's 102 tokens the model reads the first 40"))
+  }
+
   @Test func searchKeepsThemToo() throws {
     _ = try embed("texts", "notes")
     try write("the dog", to: "texts/b.txt")

@@ -63,7 +63,10 @@ struct IndexOption: ParsableArguments {
   @Option(help: ArgumentHelp("The index, a safetensors file.", valueName: "file"))
   var index: String?
 
-  @Option(help: ArgumentHelp("What a passage is: paragraph or line.", valueName: "unit"))
+  @Option(
+    help: ArgumentHelp(
+      "What a passage is: paragraph or line. One that is longer than the model reads at once is cut into several.",
+      valueName: "unit"))
   var by: PassageReader.Unit = .paragraph
 
   /// The index, brought up to date with the files where some are given; what it holds of other files stays.
@@ -73,7 +76,7 @@ struct IndexOption: ParsableArguments {
     let named = NamedPaths(paths)
     let kept = Set(built.passages.map(\.file)).filter { !named.contains($0) }
     let others = built.passages.filter { kept.contains($0.file) }
-    let passages = others + (try PassageReader(unit: by).passages(of: paths))
+    let passages = others + (try PassageReader(unit: by).passages(of: paths)).flatMap(encoder.pieces)
     let bar = ProgressLine()
     let path = index
     try built.update(to: passages, by: encoder) {

@@ -51,6 +51,10 @@ struct Search: ParsableCommand {
     let engine = try device.engine()
     let encoder = try ModelOption.encoder(try index.model.location(), engine)
     let built = try index.updated(with: paths, by: encoder)
+    let tokens = encoder.tokenizer.encode(question).ids.count
+    if tokens > encoder.maximumTokens {
+      Console.note("attend: of the question's \(tokens) tokens the model reads the first \(encoder.maximumTokens)")
+    }
     let hits = try built.search(question, count: top, by: encoder, on: engine)
     for (number, hit) in hits.enumerated() { try Console.write(try line(number + 1, hit)) }
     if answer { try answer(from: hits, engine) }
