@@ -74,6 +74,20 @@ import Testing
     #expect(both.errors.contains("--key-lengths"))
   }
 
+  @Test(arguments: [
+    ["--batch", "0"], ["--heads", "0"], ["--kv-heads", "0"], ["--query-length", "4,0"], ["--key-length", "0"],
+    ["--head-dimension", "0"], ["--value-dimension", "0"], ["--key-lengths", "0,0"],
+  ])
+  func nothingToComputeIsWrongUsage(options: [String]) throws {
+    for name in ["bench", "tune"] {
+      let command = try Command([name] + options)
+      #expect(command.status == 2)
+      #expect(command.output.isEmpty)
+      #expect(command.errors.hasPrefix("Error: \(options[0]): expected "))
+      #expect(command.errors.contains("Usage: attend \(name) "))
+    }
+  }
+
   @Test func withoutOpenCLAutoUsesTheCPUAndSaysSo() throws {
     let folder = try TemporaryFolder()
     let command = try Command(

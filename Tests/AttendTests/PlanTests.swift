@@ -106,4 +106,13 @@ import Testing
     #expect(command.lines.contains { $0.contains("fused: baseline, tiles") })
     #expect(command.lines.count { $0.contains("3 threads") } == 2)
   }
+
+  @Test(arguments: [["plan", "--as-gpu", "sm_90"], ["bench", "--device", "cpu"]])
+  func cachesThatCannotBeMadeAreRefused(command: [String]) throws {
+    for dimension in ["--head-dimension", "--value-dimension"] {
+      let refused = try Command(command + ["--kv-type", "f16,q8_0", "--query-length", "1", dimension, "40"])
+      #expect(refused.status == 2)
+      #expect(refused.errors == "attend: dimension: expected a multiple of 32 for q8_0, found 40\n")
+    }
+  }
 }

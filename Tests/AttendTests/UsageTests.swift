@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct UsageTests {
   static let commands = [
-    "devices", "run", "verify", "bench", "plan", "fetch", "explain", "embed", "search", "generate",
+    "devices", "run", "verify", "bench", "plan", "tune", "fetch", "explain", "embed", "search", "generate",
   ]
 
   @Test func helpListsEveryCommand() throws {
@@ -42,6 +42,30 @@ import Testing
     #expect(command.status == 2)
     #expect(command.output.isEmpty)
     #expect(!command.errors.isEmpty)
+  }
+
+  @Test(arguments: [
+    (["--query-length", "1k"], "whole numbers from 0 on"), (["--heads", "-5"], "whole numbers from 0 on"),
+    (["--key-lengths", "1,,2"], "whole numbers from 0 on"), (["--window", "-1,0"], "two whole numbers from 0 on"),
+    (["--window", "7"], "two whole numbers from 0 on"), (["--dtype", "f64"], "'f32', 'f16' or 'bf16'"),
+  ])
+  func wrongShapesSayWhatIsRight(options: [String], expected: String) throws {
+    for name in ["bench", "plan", "tune"] {
+      let command = try Command([name] + options)
+      #expect(command.status == 2)
+      #expect(command.errors.hasPrefix("Error: The value '\(options[1])' is invalid for '\(options[0]) <"))
+      #expect(command.errors.contains(expected))
+    }
+  }
+
+  @Test func helpSaysWhatMakesAGridAndWhatTheCacheOptionIsFor() throws {
+    for (name, lengths) in [("bench", "128, 512 and 1024"), ("plan", "1024"), ("tune", "512 and 2048")] {
+      let help = try Command([name, "--help"]).output.split { $0.isWhitespace }.joined(separator: " ")
+      #expect(help.contains("separated by commas, make a grid"))
+      #expect(help.contains("Without lengths: \(lengths) queries and keys"))
+      #expect(help.contains("--kv-type") == (name != "tune"))
+      #expect(help.contains("--kv-type <type> With --as-gpu:") == (name == "plan"))
+    }
   }
 
   @Test(

@@ -10,9 +10,13 @@ struct Bench: ParsableCommand {
       Times each device on each shape: the kernels alone with operands on the device, and end to end from host arrays to \
       host arrays. Every result is checked against the CPU reference, on sampled rows where the whole would take too \
       long; a wrong result is an error and no time. 'cpu' is this package's own vector kernels.
+      \(ShapeOptions.grids) Without lengths: 128, 512 and 1024 queries and keys.
       """)
 
   @OptionGroup var shapes: ShapeOptions
+
+  @Option(help: ArgumentHelp("Attention over a key/value cache in this storage.", valueName: "type"))
+  var kvType: List<KVCacheStorage>?
 
   @Option(
     name: .long, parsing: .upToNextOption,
@@ -47,6 +51,7 @@ struct Bench: ParsableCommand {
   var html: String?
 
   func validate() throws {
+    try shapes.requireWork()
     guard repetitions >= 1, repetitions <= 1_000_000 else {
       throw ValidationError("--repetitions: expected 1 to 1000000, found \(repetitions).")
     }
@@ -58,7 +63,7 @@ struct Bench: ParsableCommand {
 
   mutating func run() throws {
     if let model { return try runModel(model) }
-    let shapes = try shapes.shapes()
+    let shapes = try shapes.shapes(defaultLengths: [128, 512, 1024], kvTypes: kvType)
     try checkPage()
     let engines = try engineNames().map { try DeviceOption.engine($0, kernel: kernel.kernel) }
     let progress = ProgressLine()
@@ -99,7 +104,8 @@ struct Bench: ParsableCommand {
       report.peaks.measure(report.devices)
       try report.page.write(to: html)
     }
-    if !report.failures.isEmpty { throw Failure(.checkFailed, "\(report.failures.count) results were wrong") }
+    let wrong = report.failures.count
+    if wrong > 0 { throw Failure(.checkFailed, wrong == 1 ? "1 result was wrong" : "\(wrong) results were wrong") }
   }
 
   /// A row for each device and context.

@@ -6,10 +6,18 @@ import TensorFiles
 struct Plan: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what would be done with a problem, without doing it.",
-    discussion:
-      "Device, kernels, tiles and where they are from, the split of heads and queries, and bytes of device memory.")
+    discussion: """
+      Device, kernels, tiles and where they are from, the split of heads and queries, and bytes of device memory.
+      \(ShapeOptions.grids) Without lengths: 1024 queries and keys.
+      """)
 
   @OptionGroup var shapes: ShapeOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "With --as-gpu: plan attention over a key/value cache in this storage.", valueName: "type"))
+  var kvType: List<KVCacheStorage>?
+
   @OptionGroup var device: DeviceOption
   @OptionGroup var kernel: KernelOption
 
@@ -35,12 +43,12 @@ struct Plan: ParsableCommand {
   var json = false
 
   func validate() throws {
-    for (option, isGiven) in [("--kv-type", shapes.kvType != nil), ("--weights", weights != nil)] where isGiven {
+    for (option, isGiven) in [("--kv-type", kvType != nil), ("--weights", weights != nil)] where isGiven {
       guard asGpu != nil else {
         throw ValidationError("\(option): expected --as-gpu beside it; 'attend bench' makes caches and runs models.")
       }
     }
-    guard weights == nil || shapes.kvType != nil else {
+    guard weights == nil || kvType != nil else {
       throw ValidationError("--weights: expected --kv-type beside it: a model attends to a cache.")
     }
   }
@@ -48,7 +56,7 @@ struct Plan: ParsableCommand {
   mutating func run() throws {
     let planner = try planner()
     let outputs = outputs.map { AttentionOutputs($0.values.map(\.option)) } ?? .output
-    for shape in try shapes.shapes(defaultLengths: [1024]) {
+    for shape in try shapes.shapes(defaultLengths: [1024], kvTypes: kvType) {
       let problem = try shape.problem(outputs: outputs)
       if let storage = shape.kvType {
         try show(cache: storage, shape, problem)

@@ -11,6 +11,7 @@ struct Tune: ParsableCommand {
       is found is kept beside the compiled kernels, for this device and driver, as soon as its class is finished, and \
       'attend plan' says where it is used. With no shape options: f32 and f16, dimensions 64 and 128, causal and not, \
       512 and 2048 long, which takes a few minutes. Several devices are tuned one after the other.
+      \(ShapeOptions.grids) Without lengths: 512 and 2048 queries and keys.
       Classes of length are: at most 16 queries; more, and at most 1024 keys; more keys. ATTENTION_TUNING=off leaves what \
       was found out of account; ATTENTION_CACHE=off too. With other tiles the last bits of a result may differ.
       """)
@@ -32,9 +33,7 @@ struct Tune: ParsableCommand {
   var json = false
 
   func validate() throws {
-    guard shapes.kvType == nil else {
-      throw ValidationError("--kv-type: expected none, the sizes of the decode kernels are not searched.")
-    }
+    try shapes.requireWork()
     guard minimumSeconds >= 0, minimumSeconds <= 3600 else {
       throw ValidationError("--minimum-seconds: expected 0 to 3600, found \(minimumSeconds).")
     }
@@ -44,7 +43,7 @@ struct Tune: ParsableCommand {
   }
 
   mutating func run() throws {
-    let shapes = shapes.isEmpty ? try ShapeOptions.classes() : try shapes.shapes(defaultLengths: [512, 2048])
+    let shapes = shapes.given.isEmpty ? try ShapeOptions.classes() : try shapes.shapes(defaultLengths: [512, 2048])
     // Only OpenCL devices have tiles, and auto may prefer the CPU backend.
     let name = device.device ?? DeviceOption.standard
     let named = try DeviceOption.engine(name == "auto" ? "opencl" : name, kernel: kernel.kernel)

@@ -23,11 +23,11 @@ struct BenchRow: Encodable {
   let kernelSecondsMin: Double
   let endToEndSecondsMedian: Double
   let flops: Double
-  let gflops: Double
+  @Finite private(set) var gflops: Double
   let bytes: Int
-  let gigabytesPerSecond: Double
+  @Finite private(set) var gigabytesPerSecond: Double
   let deviceBytesPeak: Int
-  let maxAbsError: Double
+  @Finite private(set) var maxAbsError: Double
   /// Seconds spent on compiling kernels or loading compiled ones, before anything was timed.
   let kernelBuildSeconds: Double
   /// What a call costs above its kernels with its operands on the device; null where it is lost beside them.

@@ -12,7 +12,15 @@ enum JSON {
   }
 }
 
-/// A value whose key is always there: `null` where there is none.
+/// A number of JSON, `null` where it is not finite: JSON has no other numbers.
+@propertyWrapper
+struct Finite: Encodable {
+  var wrappedValue: Double
+
+  func encode(to encoder: any Encoder) throws { try OrNull(wrappedValue).encode(to: encoder) }
+}
+
+/// A value whose key is always there: `null` where there is none, or none that is a number of JSON.
 struct OrNull<Value: Encodable>: Encodable {
   let value: Value?
 
@@ -20,6 +28,7 @@ struct OrNull<Value: Encodable>: Encodable {
 
   func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
-    if let value { try container.encode(value) } else { try container.encodeNil() }
+    guard let value, (value as? Double)?.isFinite ?? true else { return try container.encodeNil() }
+    try container.encode(value)
   }
 }

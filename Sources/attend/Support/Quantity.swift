@@ -2,14 +2,29 @@ import Foundation
 
 /// Numbers as people read them.
 enum Quantity {
-  static func bytes(_ count: Int) -> String {
-    var value = Double(count)
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-      if value < 1024 { return unit == "B" ? "\(count) B" : "\(rounded(value)) \(unit)" }
-      value /= 1024
-    }
-    return "\(rounded(value)) TiB"
+  static func bytes(_ count: Int) -> String { bytes(Double(count)) }
+
+  static func bytes(_ count: Double) -> String {
+    count < 1024
+      ? String(format: "%.0f B", count) : scaled(count, by: 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
   }
+
+  /// Floating-point operations.
+  static func operations(_ count: Double) -> String {
+    scaled(count, by: 1000, ["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"])
+  }
+
+  private static func scaled(_ value: Double, by step: Double, _ units: [String]) -> String {
+    var (value, place) = (value, 0)
+    while value >= step, place < units.count - 1 {
+      value /= step
+      place += 1
+    }
+    return "\(rounded(value)) \(units[place])"
+  }
+
+  /// A number of things; their name is given for one.
+  static func count(_ number: Int, _ name: String) -> String { number == 1 ? "1 \(name)" : "\(number) \(name)s" }
 
   static func seconds(_ seconds: Double) -> String {
     switch seconds {

@@ -3,50 +3,88 @@ import Attention
 
 /// The shape options of `bench`, `plan` and `tune`. Several comma-separated values make a grid.
 struct ShapeOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Sequences at once.", valueName: "n"))
+  /// For the commands' help.
+  static let grids = "Several values of a shape option, separated by commas, make a grid: --query-length 512,2048."
+
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Sequences at once. Default: 1.", valueName: "n"),
+    transform: List.sizes)
   var batch: List<Int>?
 
-  @Option(help: ArgumentHelp("Query heads.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Query heads. Default: 8.", valueName: "n"), transform: List.sizes)
   var heads: List<Int>?
 
-  @Option(help: ArgumentHelp("Key/value heads, a divisor of the query heads. Default: as many.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Key/value heads, a divisor of the query heads. Default: as many.", valueName: "n"),
+    transform: List.sizes)
   var kvHeads: List<Int>?
 
-  @Option(help: ArgumentHelp("Queries of a sequence.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Queries of a sequence. Default: as many as keys; with --key-lengths 1.", valueName: "n"),
+    transform: List.sizes)
   var queryLength: List<Int>?
 
-  @Option(help: ArgumentHelp("Keys of a sequence. Default: as many as queries.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Keys of a sequence. Default: as many as queries.", valueName: "n"),
+    transform: List.sizes)
   var keyLength: List<Int>?
 
-  @Option(help: ArgumentHelp("Dimension of queries and keys.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Dimension of queries and keys. Default: 64.", valueName: "n"),
+    transform: List.sizes)
   var headDimension: List<Int>?
 
-  @Option(help: ArgumentHelp("Dimension of values. Default: that of the keys.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Dimension of values. Default: that of the keys.", valueName: "n"),
+    transform: List.sizes)
   var valueDimension: List<Int>?
 
-  @Option(help: ArgumentHelp("Element type: f32, f16 or bf16.", valueName: "type"))
+  @Option(help: ArgumentHelp("Element types. Default: all three.", valueName: "type"))
   var dtype: List<StorageType>?
 
   @Flag(help: "Hide the keys after each query (aligned at the last).")
   var causal = false
 
-  @Option(help: ArgumentHelp("Keys seen before and after each query; 'none' is no limit.", valueName: "left,right"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Keys seen before and after each query; 'none' is no limit.", valueName: "left,right"),
+    transform: Window.parse)
   var window: Window?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "Keys of each sequence of one ragged batch, in place of --batch and --key-length.", valueName: "a,b,c"))
+      "Keys of each sequence of one ragged batch, in place of --batch and --key-length.", valueName: "a,b,c"),
+    transform: List.sizes)
   var keyLengths: List<Int>?
 
-  @Option(
-    help: ArgumentHelp(
-      "Attention over a key/value cache in this storage: f32, f16, bf16, q8_0 or q4_0.", valueName: "type"))
-  var kvType: List<KVCacheStorage>?
+  private var sizes: [(name: String, list: List<Int>?)] {
+    [
+      ("--batch", batch), ("--heads", heads), ("--kv-heads", kvHeads), ("--query-length", queryLength),
+      ("--key-length", keyLength), ("--head-dimension", headDimension), ("--value-dimension", valueDimension),
+    ]
+  }
 
-  /// Whether no option names a shape.
-  var isEmpty: Bool {
-    [batch, heads, kvHeads, queryLength, keyLength, headDimension, valueDimension].allSatisfy { $0 == nil }
-      && dtype == nil && !causal && window == nil && keyLengths == nil && kvType == nil
+  /// The names of the options that are given.
+  var given: [String] {
+    let others = [
+      ("--dtype", dtype != nil), ("--causal", causal), ("--window", window != nil),
+      ("--key-lengths", keyLengths != nil),
+    ]
+    return sizes.filter { $0.list != nil }.map(\.name) + others.filter(\.1).map(\.0)
+  }
+
+  /// Refuses shapes without anything to compute, whose time says nothing.
+  func requireWork() throws {
+    for (name, list) in sizes where list?.values.contains(0) ?? false {
+      throw ValidationError("\(name): expected 1 or more, found 0.")
+    }
+    if let lengths = keyLengths?.values, lengths.allSatisfy({ $0 == 0 }) {
+      throw ValidationError("--key-lengths: expected some above 0, found \(lengths).")
+    }
   }
 
   func validate() throws {
@@ -54,19 +92,24 @@ struct ShapeOptions: ParsableArguments {
       guard batch == nil, keyLength == nil else {
         throw ValidationError("--key-lengths: expected no --batch and --key-length beside it.")
       }
-      guard lengths.allSatisfy({ (0..<1 << 30).contains($0) }) else {
-        throw ValidationError("--key-lengths: expected lengths of 0 or more, found \(lengths).")
+      guard lengths.allSatisfy({ $0 < 1 << 30 }) else {
+        throw ValidationError("--key-lengths: expected lengths below 2^30, found \(lengths).")
       }
     }
   }
 
-  /// The shapes of the grid, the default one where no option names a shape.
-  func shapes(defaultLengths: [Int] = [128, 512, 1024]) throws -> [Shape] {
+  /// The shapes of the grid.
+  ///
+  /// - Parameters:
+  ///   - defaultLengths: Of queries and keys, where no option says any.
+  ///   - kvTypes: Storages of caches, one more dimension of the grid.
+  func shapes(defaultLengths: [Int], kvTypes: List<KVCacheStorage>? = nil) throws -> [Shape] {
     try grid(defaultLengths: defaultLengths).flatMap { shape in
-      guard let kvType else { return [shape] }
-      return kvType.values.map { storage in
+      guard let kvTypes else { return [shape] }
+      return try kvTypes.values.map { storage in
         var shape = shape
         shape.kvType = storage
+        for width in [shape.headDimension, shape.valueDimension] { try storage.check(width: width) }
         return shape
       }
     }
@@ -184,18 +227,31 @@ struct List<Element: ExpressibleByArgument & Sendable>: ExpressibleByArgument, S
     guard !values.isEmpty, values.count == parts.count else { return nil }
     self.values = values
   }
+
+  static var allValueStrings: [String] { Element.allValueStrings }
+}
+
+extension List<Int> {
+  /// Reads sizes.
+  @Sendable static func sizes(_ text: String) throws -> List<Int> {
+    guard let list = List(argument: text), list.values.allSatisfy({ $0 >= 0 }) else {
+      throw ValidationError("expected whole numbers from 0 on, with commas between them.")
+    }
+    return list
+  }
 }
 
 /// `left,right`, either of them `none`.
-struct Window: ExpressibleByArgument, Sendable, CustomStringConvertible {
+struct Window: Sendable, CustomStringConvertible {
   let left: Int?
   let right: Int?
 
-  init?(argument: String) {
-    let sides = argument.split(separator: ",", omittingEmptySubsequences: false)
-    guard sides.count == 2, sides.allSatisfy({ $0 == "none" || Int($0) != nil }) else { return nil }
-    left = Int(sides[0])
-    right = Int(sides[1])
+  @Sendable static func parse(_ text: String) throws -> Window {
+    let sides = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard sides.count == 2, sides.allSatisfy({ $0 == "none" || Int($0) ?? -1 >= 0 }) else {
+      throw ValidationError("expected two whole numbers from 0 on with a comma between them, either of them 'none'.")
+    }
+    return Window(left: Int(sides[0]), right: Int(sides[1]))
   }
 
   var description: String { [left, right].map { $0.map(String.init) ?? "none" }.joined(separator: ",") }
