@@ -89,6 +89,7 @@ import Testing
   @Test func anUnknownGPUIsWrongUsage() throws {
     let unknown = try Command(["plan", "--as-gpu", "abacus"])
     #expect(unknown.status == 2)
+    #expect(unknown.errors.contains("Usage: attend plan "))
     #expect(unknown.errors.contains("abacus") && unknown.errors.contains("sm_80"))
     #expect(try Command(["plan", "--as-gpu", "sm_80", "--device", "cpu"]).status == 2)
   }
@@ -105,6 +106,83 @@ import Testing
     #expect(command.lines.contains { $0.contains("decode: baseline, tiles") })
     #expect(command.lines.contains { $0.contains("fused: baseline, tiles") })
     #expect(command.lines.count { $0.contains("3 threads") } == 2)
+    let one = try Command(["plan", "--query-length", "9"] + shape, environment: ["ATTENTION_THREADS": "1"])
+    #expect(one.output.contains("    1 thread, "))
+    #expect(one.output.contains(", in 1 block\n"))
+  }
+
+  private struct Split: Decodable, Equatable {
+    let keyLength, pieces, pieceKeys: Int
+  }
+
+  private struct Row: Decodable {
+    struct Part: Decodable {
+      struct Tiles: Decodable { let keys: Int }
+      let tiles: Tiles?
+      let keySplits: [Split]?
+    }
+    let operandBytes: Double?
+    let parts: [Part]
+
+    init(_ line: String) throws {
+      let decoder = JSONDecoder()
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+      self = try decoder.decode(Row.self, from: Data(line.utf8))
+    }
+
+    enum CodingKeys: CodingKey { case operandBytes, parts }
+  }
+
+  @Test func decodingShowsTheSplitOfKeys() throws {
+    let shape = ["--heads", "4", "--dtype", "f32"]
+    func row(_ options: [String]) throws -> Row {
+      try Row(try Command(["plan", "--json"] + shape + options).output)
+    }
+    // The CPU backend's pieces are its tiles.
+    let few = ["--query-length", "2", "--key-length", "1000", "--device", "cpu"]
+    let cpu = try #require(try row(few).parts.first)
+    let keys = try #require(cpu.tiles?.keys)
+    let split = Split(keyLength: 1000, pieces: (1000 + keys - 1) / keys, pieceKeys: keys)
+    #expect(cpu.keySplits == [split])
+    let text = try Command(["plan"] + shape + few)
+    let pieces = split.pieces == 1 ? "1 piece" : "\(split.pieces) pieces"
+    #expect(text.output.contains("    keys of a head: 1000 in \(pieces) of \(keys)\n"))
+    // Of a window, only pieces that are seen: here the last two keys.
+    #expect(try row(few + ["--window", "0,0"]).parts[0].keySplits?.first?.pieces == 1)
+    #expect(try row(["--query-length", "17", "--device", "cpu"]).parts[0].keySplits == nil)
+
+    // On a GPU that is not here it is not known.
+    #expect(try row(["--as-gpu", "sm_90", "--query-length", "1"]).parts[0].keySplits == nil)
+    guard Environment.hasOpenCLDevice else { return }
+    let ragged = ["--device", "opencl", "--query-length", "1", "--key-lengths", "65536,0,65536"]
+    let splits = try #require(try row(ragged).parts[0].keySplits)
+    #expect(splits.map(\.keyLength) == [65536, 0])
+    #expect(splits[0].pieces > 1 && splits[0].pieces * splits[0].pieceKeys == 65536 && splits[1].pieces == 0)
+    let words = "    keys of a head: 65536 in \(splits[0].pieces) pieces of \(splits[0].pieceKeys), 0 in 0 pieces of "
+    #expect(try Command(["plan"] + shape + ragged).output.contains(words))
+  }
+
+  /// 16 rows of queries and 32 of keys and values, of 4 numbers each; 256 scores.
+  @Test(arguments: [
+    ("output", 1536), ("weights", 2304), ("weights,scores,log_sum_exp", 3392), ("output,top_keys,received", 2688),
+  ])
+  func operandsCountTheResultsThatAreAskedFor(outputs: String, bytes: Double) throws {
+    let shape = [
+      "plan", "--device", "reference", "--heads", "2", "--query-length", "8", "--key-length", "16", "--head-dimension",
+      "4", "--dtype", "f32", "--outputs", outputs,
+    ]
+    #expect(try Row(try Command(shape + ["--json"]).output).operandBytes == bytes)
+    #expect(try Command(shape).output.contains("operands and results "))
+  }
+
+  @Test func largeNumbersHaveLargeUnits() throws {
+    let most = "\((1 << 28) - 1)"
+    let command = try Command([
+      "plan", "--device", "reference", "--heads", "1", "--query-length", most, "--key-length", most, "--outputs",
+      "weights,scores", "--dtype", "f32",
+    ])
+    #expect(command.status == 0, "\(command.errors)")
+    #expect(command.output.contains(", 18.4 EFLOP, operands and results 512 PiB\n"))
   }
 
   @Test(arguments: [["plan", "--as-gpu", "sm_90"], ["bench", "--device", "cpu"]])

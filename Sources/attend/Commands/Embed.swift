@@ -31,7 +31,7 @@ struct Embed: ParsableCommand {
     let encoder = try ModelOption.encoder(try index.model.location(), try device.engine())
     let built = try index.updated(with: paths, by: encoder)
     guard json else {
-      return try Console.write("\(built.passages.count) passages in \(index.index ?? "")")
+      return try Console.write("\(Quantity.count(built.passages.count, "passage")) in \(index.index ?? "")")
     }
     for (number, passage) in built.passages.enumerated() {
       try Console.write(try JSON.line(PassageRow(passage, score: nil, embedding: built.embedding(number))))

@@ -60,7 +60,7 @@ struct Generate: ParsableCommand {
     } else {
       try Console.write("")
       Console.note(
-        "attend: prompt \(result.promptIDs.count) tokens, \(Quantity.rounded(result.promptTokensPerSecond)) tokens/s; "
+        "attend: prompt \(Quantity.count(result.promptIDs.count, "token")), \(Quantity.rounded(result.promptTokensPerSecond)) tokens/s; "
           + "generated \(result.tokenIDs.count), \(Quantity.rounded(result.tokensPerSecond)) tokens/s")
     }
   }

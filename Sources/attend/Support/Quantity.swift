@@ -23,8 +23,10 @@ enum Quantity {
     return "\(rounded(value)) \(units[place])"
   }
 
-  /// A number of things; their name is given for one.
-  static func count(_ number: Int, _ name: String) -> String { number == 1 ? "1 \(name)" : "\(number) \(name)s" }
+  /// A number of things: the name of one, and of more where that is not the same with an s.
+  static func count(_ number: Int, _ name: String, _ names: String? = nil) -> String {
+    "\(number) \(number == 1 ? name : names ?? name + "s")"
+  }
 
   static func seconds(_ seconds: Double) -> String {
     switch seconds {
