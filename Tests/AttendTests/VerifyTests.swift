@@ -35,8 +35,34 @@ import Testing
 
   @Test func aFileThatCannotBeReadIsBadInput() throws {
     let folder = try TemporaryFolder()
+    let path = folder["a.safetensors"].path
     try Data("not a case".utf8).write(to: folder["a.safetensors"])
-    #expect(try Command(["verify", folder["a.safetensors"].path]).status == 2)
+    let command = try Command(["verify", path])
+    #expect(command.status == 2)
+    #expect(command.output.components(separatedBy: path).count == 2, "the path is there once")
+    #expect(command.output.contains("error: expected "))
+  }
+
+  /// JSON has no infinity: a number that is none is null.
+  @Test func anErrorWithoutBoundIsNull() throws {
+    let folder = try TemporaryFolder()
+    try CaseFiles.write(to: folder["a.safetensors"], error: .infinity)
+    let command = try Command(["verify", folder["a.safetensors"].path, "--json"])
+    #expect(command.status == 1)
+    #expect(command.output.contains("\"max_abs_error\":null,"))
+  }
+
+  @Test func theSummaryIsOnStdoutWhateverCameOut() throws {
+    let folder = try TemporaryFolder()
+    try CaseFiles.write(to: folder["a.safetensors"], error: 3e-5)
+    try Data("not a case".utf8).write(to: folder["b.safetensors"])
+    for (names, status) in [(["a"], 1), (["a", "b"], 2)] as [([String], Int32)] {
+      let command = try Command(["verify"] + names.map { folder["\($0).safetensors"].path })
+      #expect(command.status == status)
+      #expect(command.lines.count == names.count + 2)
+      #expect(command.lines.last?.hasPrefix("0 of \(names.count) cases passed on ") == true)
+      #expect(!command.errors.contains("cases passed"))
+    }
   }
 
   @Test(arguments: ["cpu", "cpu:baseline", "auto"] + (Environment.hasOpenCLDevice ? ["opencl"] : []))

@@ -28,7 +28,7 @@ struct Verify: ParsableCommand {
       var table = Table(["case", "largest error", "bound", "result"], rightAligned: [1, 2], shrinking: 0)
       for row in rows {
         table.add([
-          row.name, row.error.map(Quantity.scientific) ?? "", row.bound.map(Quantity.scientific) ?? "",
+          row.name, row.error.value.map(Quantity.scientific) ?? "", row.bound.map(Quantity.scientific) ?? "",
           row.message.map { "\(row.result): \($0)" } ?? row.result.rawValue,
         ])
       }
@@ -41,11 +41,9 @@ struct Verify: ParsableCommand {
     let passed = rows.count { $0.result == .passed }
     let names = engine.activeDevices.map { "\($0.identifier) (\($0.name))" }.joined(separator: ", ")
     let summary = "\(passed) of \(rows.count) cases passed on \(names)"
-    guard let worst = rows.filter({ $0.result != .passed }).map(\.status).max() else {
-      // With --json, stdout holds objects and nothing else.
-      return json ? Console.note(summary) : try Console.write(summary)
-    }
-    throw Failure(worst, summary)
+    // With --json, stdout holds an object a case and nothing else.
+    if json { Console.note("attend: " + summary) } else { try Console.write(summary) }
+    if let worst = rows.filter({ $0.result != .passed }).map(\.status).max() { throw Failure(worst) }
   }
 
   private func builtIn(_ engine: AttentionEngine) throws -> [VerifyRow] {
@@ -93,7 +91,7 @@ private struct VerifyRow: Encodable {
 
   let name: String
   let result: Outcome
-  let error: Double?
+  let error: OrNull<Double>
   let bound: Double?
   let message: String?
   let status: ExitStatus
@@ -108,16 +106,19 @@ private struct VerifyRow: Encodable {
   init(name: String, result: Outcome, error: Double?, bound: Double?, message: String?, status: ExitStatus) {
     self.name = name
     self.result = result
-    self.error = error
+    self.error = OrNull(error)
     self.bound = bound
     self.message = message
     self.status = status
   }
 
-  /// A case that could not be computed.
+  /// A case that could not be computed. Errors in a file begin with its name, which the row has already.
   init(_ name: String, _ failure: Failure) {
     let message = failure.messages.joined(separator: "; ").split(separator: "\n").first.map(String.init) ?? "failed"
-    self.init(name: name, result: .error, error: nil, bound: nil, message: message, status: failure.status)
+    let prefix = name + ": "
+    self.init(
+      name: name, result: .error, error: nil, bound: nil,
+      message: message.hasPrefix(prefix) ? String(message.dropFirst(prefix.count)) : message, status: failure.status)
   }
 }
 
