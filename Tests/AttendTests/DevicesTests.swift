@@ -45,5 +45,8 @@ import Testing
     #expect(command.status == 0)
     #expect(command.output.contains("There is no OpenCL device"))
     #expect(command.lines.contains { $0.hasPrefix("cpu") && $0.hasSuffix("passed") })
+    let json = try Command(["devices", "--json"], environment: Environment.withoutOpenCL(folder))
+    #expect(try rows(json).map(\.device) == ["cpu", "reference"])
+    #expect(json.errors.hasPrefix("attend: There is no OpenCL device"))
   }
 }

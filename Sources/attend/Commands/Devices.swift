@@ -14,17 +14,20 @@ struct Devices: ParsableCommand {
     let listed = try Self.platforms()
     let rows =
       listed.platforms.flatMap(\.devices).map(DeviceRow.init(device:)) + [try DeviceRow.cpu(), DeviceRow.reference]
+    var remarks = listed.platforms.filter(\.devices.isEmpty).map { platform in
+      let reason = platform.failure.map { ": \($0)" } ?? ""
+      return "Platform \(platform.index), \(platform.name), has no device\(reason)."
+    }
+    if rows.allSatisfy({ $0.backend == "cpu" }) {
+      remarks.append("There is no OpenCL device\(listed.problem.map { ": \($0)" } ?? "").")
+    }
     if json {
       for row in rows { try Console.write(JSON.line(row)) }
+      // Stdout holds an object a device and nothing else.
+      Console.complain(remarks)
     } else {
       try Console.write(Self.table(rows))
-      for platform in listed.platforms where platform.devices.isEmpty {
-        let reason = platform.failure.map { ": \($0)" } ?? ""
-        try Console.write("Platform \(platform.index), \(platform.name), has no device\(reason).")
-      }
-      if rows.allSatisfy({ $0.backend == "cpu" }) {
-        try Console.write("There is no OpenCL device\(listed.problem.map { ": \($0)" } ?? "").")
-      }
+      for remark in remarks { try Console.write(remark) }
     }
   }
 
