@@ -92,7 +92,12 @@ import Testing
       let command = try Command(["bench", "--device", "cpu", "--html", path] + shape)
       #expect(command.status == 2)
       #expect(command.errors.contains("attend: \(path): expected "))
+      #expect(command.output.isEmpty, "said before anything was timed")
       #expect(try folder.names.isEmpty)
     }
+    try Data().write(to: folder["file"])
+    let command = try Command(["bench", "--device", "cpu", "--html", folder["file/page.html"].path] + shape)
+    #expect(
+      command.errors.hasSuffix("expected a folder that can be written to, found a file at \(folder["file"].path)\n"))
   }
 }

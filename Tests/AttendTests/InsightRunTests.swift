@@ -28,7 +28,11 @@ import Testing
     #expect(abs(received.floats()[5] - column) < 1e-5)
   }
 
-  @Test(arguments: [["--outputs", "outptu"], ["--outputs", ""], ["--top-k", "0"], ["--top-k", "65"]])
+  @Test(
+    arguments: [
+      ["--outputs", "outptu"], ["--outputs", ""], ["--top-k", "0"], ["--top-k", "65"],
+      ["--top-k", "3", "--outputs", "output,weights"],
+    ])
   func wrongOptionsAreWrongUsage(options: [String]) throws {
     let folder = try TemporaryFolder()
     try CaseFiles.write(to: folder["a.safetensors"])

@@ -54,6 +54,10 @@ import Testing
     let drawing = String(decoding: try Data(contentsOf: folder["maps.svg"]), as: UTF8.self)
     #expect(drawing.contains("The &lt;/script&gt; &amp; &quot;cat&quot; ran"))
     #expect(drawing.hasSuffix("</svg>\n"))
+    let both = try run("explain", text, "--model", "encoder", "--html", "new", "--svg", "./new")
+    #expect(both.status == 2)
+    #expect(both.errors.contains("would both be written to one file"))
+    #expect(!FileManager.default.fileExists(atPath: folder["new"].path))
   }
 
   @Test func refusesWhatIsNotThere() throws {

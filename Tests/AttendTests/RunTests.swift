@@ -43,6 +43,18 @@ import Testing
     #expect(command.errors.contains("2 of 4 files failed"))
   }
 
+  @Test func anOutputDirectoryThatCannotBeSaysWhatIsThere() throws {
+    let folder = try TemporaryFolder()
+    try CaseFiles.write(to: folder["a.safetensors"])
+    try Data().write(to: folder["file"])
+    let file = folder["file"].path
+    for (path, found) in [(file, "a file"), (file + "/b/c", "nothing, and a file at \(file)")] {
+      let command = try Command(["run", folder["a.safetensors"].path, "--output-directory", path])
+      #expect(command.status == 2)
+      #expect(command.errors == "attend: \(path): expected a folder that can be written to, found \(found)\n")
+    }
+  }
+
   @Test func theCaseFileIsNotOverwritten() throws {
     let folder = try TemporaryFolder()
     try CaseFiles.write(to: folder["a.safetensors"])

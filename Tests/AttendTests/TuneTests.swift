@@ -93,6 +93,35 @@ struct TuneTests {
     #expect(command.errors.contains("expected an OpenCL device"))
   }
 
+  @Test(arguments: [[], ["--device", "auto"], ["--device", "opencl"]])
+  func withoutOpenCLItSaysSo(device: [String]) throws {
+    let command = try Command(["tune"] + device, environment: Environment.withoutOpenCL(try TemporaryFolder()))
+    #expect(command.status == 3)
+    #expect(command.errors == "attend: expected an OpenCL device to tune, found none; the CPU backends have no tiles\n")
+  }
+
+  /// It is said before the search, whose rows would be on stdout.
+  @Test func aFolderThatCannotKeepWhatIsFoundIsRefused() throws {
+    let cache = try TemporaryFolder()
+    let folder = cache["swift-attention"]
+    let environment = Self.environment(cache)
+    try FileManager.default.createDirectory(
+      at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o777])
+    try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: folder.path)
+    let open = try Command(Self.tune, environment: environment)
+    #expect(open.status == 2)
+    #expect(open.output.isEmpty)
+    let found = "\(folder.path): expected a folder that nobody but you may write to, found permissions 777\n"
+    #expect(open.errors.hasSuffix("attend: " + found))
+    try FileManager.default.removeItem(at: folder)
+    try Data().write(to: folder)
+    let file = try Command(Self.tune, environment: environment)
+    #expect(file.status == 2)
+    #expect(file.output.isEmpty)
+    #expect(file.errors.hasSuffix("attend: \(folder.path): expected a folder that can be written to, found a file\n"))
+    #expect(try Command(Self.tune + ["--dry-run", "--candidates", "1"], environment: environment).status == 0)
+  }
+
   @Test(arguments: [["--minimum-seconds", "-1"], ["--candidates", "0"], ["--kernel", "none"]])
   func wrongUsageIsSaid(options: [String]) throws {
     let command = try Command(["tune"] + options)

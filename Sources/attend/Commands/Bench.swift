@@ -1,7 +1,6 @@
 import ArgumentParser
 import Attention
 import AttentionModels
-import Foundation
 
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -64,7 +63,8 @@ struct Bench: ParsableCommand {
   mutating func run() throws {
     if let model { return try runModel(model) }
     let shapes = try shapes.shapes(defaultLengths: [128, 512, 1024], kvTypes: kvType)
-    try checkPage()
+    // A comparison takes a while: that its page has nowhere to go should not come out at the end.
+    if let html { try OutputFolder.checkPlace(ofFile: html) }
     let engines = try engineNames().map { try DeviceOption.engine($0, kernel: kernel.kernel) }
     let progress = ProgressLine()
     var table = BenchRow.table
@@ -123,15 +123,6 @@ struct Bench: ParsableCommand {
       for row in rows { if json { try Console.write(JSON.line(row)) } else { table.add(row.cells) } }
     }
     if !json { try Console.write(table.text()) }
-  }
-
-  /// A comparison takes a while: that its page has nowhere to go should not come out at the end.
-  private func checkPage() throws {
-    guard let html else { return }
-    let folder = URL(fileURLWithPath: html).deletingLastPathComponent().path
-    guard FileManager.default.isWritableFile(atPath: folder) else {
-      throw Failure(.badInput, "\(html): expected a folder that can be written to, found none")
-    }
   }
 
   private func engineNames() -> [String] {

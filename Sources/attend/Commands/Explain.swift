@@ -42,6 +42,9 @@ struct Explain: ParsableCommand {
       throw ValidationError("Give one text, or two to compare; found \(texts.count).")
     }
     if head != nil, layer == nil { throw ValidationError("--head takes a --layer with it.") }
+    if let html, let svg, OutputFolder.areSame(html, svg) {
+      throw ValidationError("--html \(html) and --svg \(svg) would both be written to one file.")
+    }
   }
 
   mutating func run() throws {

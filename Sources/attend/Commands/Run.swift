@@ -46,6 +46,10 @@ struct Run: ParsableCommand {
     if let topK, !AttentionCall.topKeyCounts.contains(topK) {
       throw ValidationError("--top-k takes 1 to 64, found \(topK).")
     }
+    if topK != nil, let outputs, !outputs.values.contains(where: { $0.option == .topKeys }) {
+      throw ValidationError(
+        "--top-k: expected top_keys among --outputs, which take the place of what the files ask for.")
+    }
     let names = Dictionary(grouping: files) { URL(fileURLWithPath: $0).lastPathComponent }
     if let (name, same) = names.first(where: { $0.value.count > 1 }) {
       throw ValidationError("\(same.joined(separator: " and ")) would both be written to \(name).")
@@ -57,7 +61,7 @@ struct Run: ParsableCommand {
     let progress = ProgressLine()
     var worst = ExitStatus.success
     var failed = 0
-    try makeOutputDirectory()
+    if let outputDirectory { try OutputFolder.make(outputDirectory) }
     for (index, file) in files.enumerated() {
       do {
         let target = try target(of: file)
@@ -90,21 +94,12 @@ struct Run: ParsableCommand {
     return call
   }
 
-  private func makeOutputDirectory() throws {
-    guard let outputDirectory else { return }
-    do {
-      try FileManager.default.createDirectory(atPath: outputDirectory, withIntermediateDirectories: true)
-    } catch {
-      throw Failure(.badInput, "\(outputDirectory): expected a directory to write to, found none and could not make it")
-    }
-  }
-
   private func target(of file: String) throws -> String {
     let input = URL(fileURLWithPath: file)
     let target =
       output.map { URL(fileURLWithPath: $0) }
       ?? URL(fileURLWithPath: outputDirectory ?? ".").appendingPathComponent(input.lastPathComponent)
-    guard target.resolvingSymlinksInPath() != input.resolvingSymlinksInPath() else {
+    guard !OutputFolder.areSame(target.path, file) else {
       throw Failure(.badInput, "\(file): expected another file for the results, found the case file itself")
     }
     return target.path

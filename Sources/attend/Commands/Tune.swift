@@ -1,5 +1,6 @@
 import ArgumentParser
 import Attention
+import Foundation
 import OpenCL
 
 struct Tune: ParsableCommand {
@@ -17,7 +18,14 @@ struct Tune: ParsableCommand {
       """)
 
   @OptionGroup var shapes: ShapeOptions
-  @OptionGroup var device: DeviceOption
+
+  @Option(
+    help: ArgumentHelp(
+      "The devices to tune: opencl, opencl:P:D (platform P, device D), or a part of a device's name.",
+      discussion: "Several are separated by commas. Default: $ATTENTION_DEVICE, but opencl, the best one, for auto.",
+      valueName: "id"))
+  var device: String?
+
   @OptionGroup var kernel: KernelOption
 
   @Option(help: ArgumentHelp("Time spent on each candidate that has a chance, at least.", valueName: "s"))
@@ -44,9 +52,7 @@ struct Tune: ParsableCommand {
 
   mutating func run() throws {
     let shapes = shapes.given.isEmpty ? try ShapeOptions.classes() : try shapes.shapes(defaultLengths: [512, 2048])
-    // Only OpenCL devices have tiles, and auto may prefer the CPU backend.
-    let name = device.device ?? DeviceOption.standard
-    let named = try DeviceOption.engine(name == "auto" ? "opencl" : name, kernel: kernel.kernel)
+    let named = try DeviceOption.engine(try Self.openCLName(device ?? DeviceOption.standard), kernel: kernel.kernel)
     for profile in named.activeDevices {
       guard let found = named.roster.openCLDevice(profile.identifier) else {
         throw Failure(.noDevice, "\(profile.identifier): expected an OpenCL device, \(profile.name) has no tiles")
@@ -57,11 +63,43 @@ struct Tune: ParsableCommand {
           "there is no place to keep what is found (ATTENTION_TUNING or ATTENTION_CACHE is off, or there is no home "
             + "folder): expected one, or --dry-run")
       }
+      if !dryRun { try Self.checkStore(of: found.info) }
       // Most candidates are never used again, and some drivers take as long again to hand a program out for keeping.
       let engine = try AttentionEngine(
         device: .named([profile.identifier]), kernel: kernel.kernel, tuning: .none, programs: .none
       ) { Console.note("attend: \($0)") }
       try tune(shapes, on: engine, found.info)
+    }
+  }
+
+  /// Only OpenCL devices have tiles, and auto may prefer the CPU backend.
+  private static func openCLName(_ name: String) throws -> String {
+    guard name == "auto" || name == "opencl" else { return name }
+    guard try DeviceRegistry.openCLDevices().contains(where: { DeviceRegistry.unusable($0) == nil }) else {
+      throw Failure(.noDevice, "expected an OpenCL device to tune, found none; the CPU backends have no tiles")
+    }
+    return "opencl"
+  }
+
+  /// A search takes a while: that there is nowhere to keep its results should not come out at the end. Folders that are not
+  /// the user's alone are not used.
+  private static func checkStore(of info: DeviceInfo) throws {
+    guard let path = TuningStore.standard.path(of: info) else { return }
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    try OutputFolder.checkPlace(folder)
+    guard let facts = try? FileManager.default.attributesOfItem(atPath: folder) else { return }
+    let mode = (facts[.posixPermissions] as? NSNumber)?.intValue ?? 0
+    let owner = (facts[.ownerAccountID] as? NSNumber)?.uint32Value
+    let found: String? =
+      if facts[.type] as? FileAttributeType == .typeSymbolicLink {
+        "a link"
+      } else if owner != geteuid() {
+        "one of another user"
+      } else {
+        mode & 0o022 == 0 ? nil : "permissions \(String(mode, radix: 8))"
+      }
+    if let found {
+      throw Failure(.badInput, "\(folder): expected a folder that nobody but you may write to, found \(found)")
     }
   }
 
