@@ -35,6 +35,7 @@ struct Attend: ParsableCommand {
 
   private static func parseAndRun() throws {
     do {
+      try checkHelp(Array(CommandLine.arguments.dropFirst()))
       var command = try parseAsRoot()
       try command.run()
     } catch let error where exitCode(for: error).isSuccess {
@@ -42,6 +43,17 @@ struct Attend: ParsableCommand {
       try Console.write(fullMessage(for: error))
     } catch let error where exitCode(for: error) == .validationFailure {
       throw Failure(usage: fullMessage(for: error))
+    }
+  }
+
+  /// Help on a command that there is not: the parser would show that of the program.
+  private static func checkHelp(_ arguments: [String]) throws {
+    guard arguments.first == "help", let name = arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) else {
+      return
+    }
+    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+    guard names.contains(name) else {
+      throw ValidationError("expected a command, one of \(names.joined(separator: ", ")), found '\(name)'.")
     }
   }
 }

@@ -55,6 +55,21 @@ import Testing
     }
   }
 
+  @Test(arguments: [",", "", "cpu,,reference", "auto,cpu"])
+  func devicesThatAreNoneAreRefused(device: String) throws {
+    let folder = try TemporaryFolder()
+    try CaseFiles.write(to: folder["a.safetensors"])
+    let files = [folder["a.safetensors"].path, "-o", folder["b.safetensors"].path]
+    for command in [
+      try Command(["run"] + files + ["--device", device]), try Command(["bench", "--device", device]),
+      try Command(["run"] + files, environment: ["ATTENTION_DEVICE": device.isEmpty ? "," : device]),
+    ] {
+      #expect(command.status == 2)
+      #expect(
+        command.errors.contains(device == "auto,cpu" ? "expected auto alone" : "expected names with commas between"))
+    }
+  }
+
   @Test func theCaseFileIsNotOverwritten() throws {
     let folder = try TemporaryFolder()
     try CaseFiles.write(to: folder["a.safetensors"])

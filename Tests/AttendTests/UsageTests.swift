@@ -58,6 +58,15 @@ import Testing
     }
   }
 
+  @Test func helpOnACommandThatThereIsNotIsWrongUsage() throws {
+    let command = try Command(["help", "nope"])
+    #expect(command.status == 2)
+    #expect(command.output.isEmpty)
+    #expect(command.errors.contains("expected a command, one of devices, run, "))
+    #expect(command.errors.contains("found 'nope'"))
+    for name in ["run", "help"] { #expect(try Command(["help", name]).status == 0) }
+  }
+
   @Test func helpSaysWhatMakesAGridAndWhatTheCacheOptionIsFor() throws {
     for (name, lengths) in [("bench", "128, 512 and 1024"), ("plan", "1024"), ("tune", "512 and 2048")] {
       let help = try Command([name, "--help"]).output.split { $0.isWhitespace }.joined(separator: " ")

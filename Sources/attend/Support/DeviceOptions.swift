@@ -23,7 +23,16 @@ struct DeviceOption: ParsableArguments {
   }
 
   static func engine(_ name: String, kernel: KernelChoice = .auto) throws -> AttentionEngine {
-    try AttentionEngine(device: DeviceSelection(name), kernel: kernel) { Console.note("attend: \($0)") }
+    let names = name.split(separator: ",", omittingEmptySubsequences: false).map {
+      $0.trimmingCharacters(in: .whitespaces)
+    }
+    guard names.allSatisfy({ !$0.isEmpty }) else {
+      throw Failure(.badInput, "device: expected names with commas between them, found '\(name)'")
+    }
+    guard names == ["auto"] || !names.contains("auto") else {
+      throw Failure(.badInput, "device: expected auto alone, or names without it, found '\(name)'")
+    }
+    return try AttentionEngine(device: DeviceSelection(name), kernel: kernel) { Console.note("attend: \($0)") }
   }
 }
 
