@@ -26,6 +26,23 @@ import Testing
     #expect(layer.output.hasPrefix("From 'cat', layer 1 head 0:"))
   }
 
+  @Test(
+    arguments: [
+      ([:], true), (["NO_COLOR": ""], true), (["NO_COLOR": "0"], false), (["TERM": "dumb"], false),
+    ] as [([String: String], Bool)])
+  func coloursCanBeTurnedOff(variables: [String: String], areShown: Bool) throws {
+    let terminal = try Terminal()
+    let environment = ["TERM": "xterm", "NO_COLOR": nil].merging(variables.mapValues(Optional.some)) { $1 }
+    let command = try Command(
+      ["explain", "The cat sat.", "--model", "encoder", "--device", "cpu"], environment: environment,
+      directory: folder.url, outputPath: terminal.path)
+    #expect(command.status == 0, "\(command.errors)")
+    let text = terminal.text()
+    #expect(text.contains("\u{1b}[") == areShown)
+    // Without colours, each word's percents.
+    #expect((text.contains("sat(") || text.contains("[sat](")) != areShown)
+  }
+
   @Test func explainsInJSON() throws {
     struct Row: Decodable {
       let tokens, words: [String]

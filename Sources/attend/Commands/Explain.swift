@@ -7,8 +7,10 @@ struct Explain: ParsableCommand {
     abstract: "Show who attends to whom in a text.",
     discussion: """
       Runs a model over the text and shows the attention of its layers and heads. In the terminal: the words, shaded by \
-      the attention from one of them, and the heads that say most about it. Two texts are set side by side. Layers and \
-      heads are counted from 0.
+      the attention from one of them, and the heads that say most about it. Two texts are printed one below the other; a \
+      page has them side by side. Layers and heads are counted from 0.
+      Of a text of more than \(Explanation.longestWhole) tokens, each token's most attended keys take the place of whole \
+      maps, and there are neither pages nor drawings. NO_COLOR, set to anything, or TERM=dumb turn shading into percents.
       """)
 
   @Argument(help: ArgumentHelp("One text, or two to compare.", valueName: "text"))
@@ -32,7 +34,10 @@ struct Explain: ParsableCommand {
   @Option(help: ArgumentHelp("Write the heads' maps as a drawing.", valueName: "file"))
   var svg: String?
 
-  @Flag(help: "Print one JSON object a text: tokens, words, attention[layer][head][query][key].")
+  @Flag(
+    help: ArgumentHelp(
+      "Print one JSON object a text: tokens, words, attention[layer][head][query][key].",
+      discussion: "Of a long text, top_keys and top_weights take the place of attention."))
   var json = false
 
   @OptionGroup var device: DeviceOption

@@ -18,9 +18,9 @@ struct ExplainText {
     self.head = head
   }
 
-  func text(width: Int? = Console.width, isTerminal: Bool = isatty(STDOUT_FILENO) == 1) throws -> String {
+  func text(width: Int? = Console.width, inColors: Bool = Console.showsColors) throws -> String {
     switch explanation.attention {
-    case .maps(let maps): whole(maps.merged(explanation.words.tokens), width ?? 100, isTerminal)
+    case .maps(let maps): whole(maps.merged(explanation.words.tokens), width ?? 100, inColors)
     case .top(let keys, let weights):
       try long(keys: keys.map { try $0.integers() }, weights: weights.map { $0.floats() })
     }
@@ -28,7 +28,7 @@ struct ExplainText {
 
   // MARK: Short texts
 
-  private func whole(_ maps: AttentionMaps, _ width: Int, _ isTerminal: Bool) -> String {
+  private func whole(_ maps: AttentionMaps, _ width: Int, _ inColors: Bool) -> String {
     let words = explanation.words
     let word = from.flatMap(words.find) ?? mostTelling(maps)
     let telling = maps.tellingHeads(from: word, words: words)
@@ -45,7 +45,7 @@ struct ExplainText {
       shown = maps.mean()[word]
       lines.append("From '\(words.texts[word])', the mean of all heads:")
     }
-    lines += ["", shaded(shown, word, width, isTerminal), ""]
+    lines += ["", shaded(shown, word, width, inColors), ""]
     if layer == nil {
       lines.append("Heads that say most about '\(words.texts[word])':")
       lines.append(table(telling, maps, word))
@@ -86,19 +86,19 @@ struct ExplainText {
   }
 
   /// The words, each on a ground that is the darker the more it is looked at; without colours, with its weight in percent.
-  private func shaded(_ weights: [Float], _ word: Int, _ width: Int, _ isTerminal: Bool) -> String {
+  private func shaded(_ weights: [Float], _ word: Int, _ width: Int, _ inColors: Bool) -> String {
     let most = max(weights.max() ?? 0, .leastNormalMagnitude)
     var lines = [""]
     var used = 0
     for (index, text) in explanation.words.texts.enumerated() {
       let clean = text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : String($0) }.joined()
       let name = index == word ? "[\(clean)]" : clean
-      let plain = isTerminal ? " \(name) " : "\(name)(\(Int((100 * weights[index]).rounded())))"
+      let plain = inColors ? " \(name) " : "\(name)(\(Int((100 * weights[index]).rounded())))"
       if used > 0, used + plain.count + 1 > width {
         lines.append("")
         used = 0
       }
-      lines[lines.count - 1] += (used > 0 ? " " : "") + (isTerminal ? Self.paint(plain, weights[index] / most) : plain)
+      lines[lines.count - 1] += (used > 0 ? " " : "") + (inColors ? Self.paint(plain, weights[index] / most) : plain)
       used += plain.count + 1
     }
     return lines.joined(separator: "\n")

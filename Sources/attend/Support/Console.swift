@@ -45,6 +45,15 @@ enum Console {
   /// Text on stderr that does not end a line.
   fileprivate static func put(_ text: String) { _ = put(Array(text.utf8)[...], on: STDERR_FILENO) }
 
+  /// Whether stdout is a terminal whose user has not turned colours off: https://no-color.org.
+  static var showsColors: Bool {
+    let isOff = ProcessInfo.processInfo.environment["NO_COLOR"].map { !$0.isEmpty } ?? false
+    return isatty(STDOUT_FILENO) == 1 && takesEscapes && !isOff
+  }
+
+  /// Whether a terminal knows escape sequences.
+  fileprivate static var takesEscapes: Bool { ProcessInfo.processInfo.environment["TERM"] != "dumb" }
+
   /// Characters across, where stdout is a terminal that says so.
   static var width: Int? {
     guard isatty(STDOUT_FILENO) == 1 else { return nil }
@@ -62,7 +71,7 @@ private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ coun
 /// taken a while.
 final class ProgressLine: @unchecked Sendable {
   private let lock = NSLock()
-  private let isShown = isatty(STDERR_FILENO) == 1
+  private let isShown = isatty(STDERR_FILENO) == 1 && Console.takesEscapes
   private let start = ContinuousClock.now
   private var last = ContinuousClock.now
   private var isDirty = false
