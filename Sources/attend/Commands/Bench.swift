@@ -30,14 +30,17 @@ struct Bench: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Time a model end to end instead of attention alone: \(ModelStore.known.map(\.name).joined(separator: ", ")), or a path.",
-      discussion: "At the contexts of --query-length, for each device.", valueName: "name|path"))
+      discussion: "At the contexts of --query-length (default: 64,128,256), for each device.", valueName: "name|path"))
   var model: String?
+
+  @Flag(help: "With --model: fetch it where it has a name and is not there yet.")
+  var fetch = false
 
   @Option(help: ArgumentHelp("Timed runs, at least.", valueName: "n"))
   var repetitions = 3
 
-  @Option(help: ArgumentHelp("Time spent on timed runs, at least.", valueName: "s"))
-  var minimumSeconds = 0.2
+  @Option(help: ArgumentHelp("Time spent on timed runs, at least. Default: 0.2.", valueName: "s"))
+  var minimumSeconds: Double?
 
   @Flag(help: "Print one JSON object for each device and shape.")
   var json = false
@@ -54,8 +57,19 @@ struct Bench: ParsableCommand {
     guard repetitions >= 1, repetitions <= 1_000_000 else {
       throw ValidationError("--repetitions: expected 1 to 1000000, found \(repetitions).")
     }
-    if model != nil, html != nil { throw ValidationError("--html draws shapes of attention, not a --model.") }
-    guard minimumSeconds >= 0, minimumSeconds <= 3600 else {
+    if model != nil {
+      let options = [
+        ("--kv-type", kvType != nil), ("--kernel", kernel.kernel != .auto),
+        ("--minimum-seconds", minimumSeconds != nil), ("--html", html != nil),
+      ]
+      let others = shapes.given.filter { $0 != "--query-length" } + options.filter(\.1).map(\.0)
+      guard others.isEmpty else {
+        throw ValidationError(
+          "--model: expected no \(others.joined(separator: ", ")) beside it, whose shapes are its own.")
+      }
+    }
+    if fetch, model == nil { throw ValidationError("--fetch takes a --model with it.") }
+    if let minimumSeconds, !(0...3600).contains(minimumSeconds) {
       throw ValidationError("--minimum-seconds: expected 0 to 3600, found \(minimumSeconds).")
     }
   }
@@ -71,7 +85,7 @@ struct Bench: ParsableCommand {
     var report = BenchReport()
     if html != nil { report.peaks.measure(engines.flatMap(\.activeDevices)) }
     for shape in shapes {
-      let runner = try BenchRunner(shape, repetitions: repetitions, minimumSeconds: minimumSeconds)
+      let runner = try BenchRunner(shape, repetitions: repetitions, minimumSeconds: minimumSeconds ?? 0.2)
       var cpuSeconds: Double?
       // The CPU first: the others' speed-up is over it.
       let order = engines.indices.sorted { engines[$0].isCPU && !engines[$1].isCPU }
@@ -111,12 +125,12 @@ struct Bench: ParsableCommand {
   /// A row for each device and context.
   private func runModel(_ model: String) throws {
     let bench = ModelBench(
-      location: try ModelStore.find(model), model: model, contexts: shapes.queryLength?.values ?? ModelBench.contexts,
+      location: try ModelLocation.of(model, fetching: fetch), model: model, contexts: shapes.queryLength?.values,
       repetitions: repetitions)
     let progress = ProgressLine()
     var table = ModelBenchRow.table
     for name in engineNames() {
-      let rows = try bench.rows(on: try DeviceOption.engine(name, kernel: kernel.kernel), named: name) {
+      let rows = try bench.rows(on: try DeviceOption.engine(name), named: name) {
         progress.show($0)
       }
       progress.clear()

@@ -28,7 +28,7 @@ struct Embed: ParsableCommand {
   }
 
   mutating func run() throws {
-    let encoder = try ModelOption.encoder(try index.model.location(), try device.engine())
+    let encoder = try index.model.location().encoder(try device.engine())
     let built = try index.updated(with: paths, by: encoder)
     guard json else {
       return try Console.write("\(Quantity.count(built.passages.count, "passage")) in \(index.index ?? "")")
@@ -106,17 +106,6 @@ struct IndexOption: ParsableArguments {
     return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
       + "] \(done) of \(total) passages"
   }
-}
-
-/// `--model` of an encoder, which is minilm where nothing is said.
-struct EncoderOption: ParsableArguments {
-  @Option(help: ArgumentHelp("The encoder: minilm, or the path of a folder.", valueName: "name|path"))
-  var model = "minilm"
-
-  @Flag(help: "Fetch the model where it has a name and is not there yet.")
-  var fetch = false
-
-  func location() throws -> ModelLocation { try ModelOption.location(of: model, fetching: fetch) }
 }
 
 extension PassageReader.Unit: ExpressibleByArgument {}

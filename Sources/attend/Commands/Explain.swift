@@ -77,7 +77,7 @@ struct Explain: ParsableCommand {
       let generator = try TextGenerator(location, engine: engine)
       return { try generator.explain($0) }
     }
-    let encoder = try ModelOption.encoder(location, engine)
+    let encoder = try location.encoder(engine)
     return { try encoder.explain($0) }
   }
 

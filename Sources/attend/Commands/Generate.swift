@@ -10,7 +10,7 @@ struct Generate: ParsableCommand {
   @Argument(help: ArgumentHelp("The message to answer, or with --raw the text to continue.", valueName: "prompt"))
   var prompt: String
 
-  @OptionGroup var model: ModelOption
+  @OptionGroup var model: DecoderOption
 
   @Flag(help: "Give the prompt to the model as it is, without a chat template.")
   var raw = false

@@ -25,7 +25,9 @@ struct Search: ParsableCommand {
   @Flag(help: "Give the passages to a language model, and print its answer.")
   var answer = false
 
-  @Option(help: ArgumentHelp("With --answer: the language model.", valueName: "name|path"))
+  @Option(
+    help: ArgumentHelp(
+      "With --answer: the language model, \(ModelStore.names(of: .decoder)), or a path.", valueName: "name|path"))
   var answerModel = "smollm2"
 
   @Option(help: ArgumentHelp("With --answer: the most tokens of the answer.", valueName: "n"))
@@ -49,7 +51,7 @@ struct Search: ParsableCommand {
       throw Failure(.badInput, "\(path): expected an index that attend embed has made, found nothing")
     }
     let engine = try device.engine()
-    let encoder = try ModelOption.encoder(try index.model.location(), engine)
+    let encoder = try index.model.location().encoder(engine)
     let built = try index.updated(with: paths, by: encoder)
     let tokens = encoder.tokenizer.encode(question).ids.count
     if tokens > encoder.maximumTokens {
@@ -68,7 +70,7 @@ struct Search: ParsableCommand {
 
   /// Retrieval-augmented generation (Lewis et al. 2020): the passages stand before the question.
   private func answer(from hits: [SearchIndex.Hit], _ engine: AttentionEngine) throws {
-    let location = try ModelOption.location(of: answerModel, fetching: index.model.fetch)
+    let location = try ModelLocation.of(answerModel, .decoder, fetching: index.model.fetch)
     let generator = try TextGenerator(location, engine: engine)
     var options = TextGenerator.Options()
     options.tokens = tokens

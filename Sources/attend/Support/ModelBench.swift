@@ -5,11 +5,11 @@ import AttentionModels
 struct ModelBench {
   let location: ModelLocation
   let model: String
-  let contexts: [Int]
+  /// Tokens of a text, or of the prompt; nil for the usual ones.
+  let contexts: [Int]?
   let repetitions: Int
 
-  /// Where no lengths are given.
-  static let contexts = [64, 128, 256]
+  private static let usualContexts = [64, 128, 256]
 
   /// Texts that an encoder reads together, and tokens that a decoder generates.
   private static let batch = 32
@@ -20,16 +20,29 @@ struct ModelBench {
   ) throws -> [ModelBenchRow] {
     if try location.isDecoder {
       let generator = try TextGenerator(location, engine: engine)
-      return try contexts.map { context in
+      // A token at least is generated.
+      return try contexts(upTo: generator.positions - 1).map { context in
         progress("\(model), \(context) tokens on \(device)")
         return try decode(generator, context: context, device)
       }
     }
-    let encoder = try ModelOption.encoder(location, engine)
-    return try contexts.map { context in
+    let encoder = try location.encoder(engine)
+    return try contexts(upTo: encoder.maximumTokens).map { context in
       progress("\(model), \(Self.batch) texts of \(context) tokens on \(device)")
       return try encode(encoder, context: context, device)
     }
+  }
+
+  /// The contexts to time, of a model that reads no more than some tokens.
+  private func contexts(upTo most: Int) throws -> [Int] {
+    guard let contexts else {
+      let usual = Self.usualContexts.filter { $0 <= most }
+      return usual.isEmpty ? [most] : usual
+    }
+    if let long = contexts.first(where: { $0 > most }) {
+      throw Failure(.badInput, "--query-length: expected at most \(most), what \(model) can read, found \(long)")
+    }
+    return contexts
   }
 
   /// The fastest of some runs, after one that warms up: others on the machine only slow a run down.
