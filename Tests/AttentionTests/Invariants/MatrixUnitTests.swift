@@ -120,6 +120,8 @@ struct MatrixUnitTests {
       var call = try CallShape(.float16, queries: 20, keys: 70, D: 64).call(returning: [.output, .logSumExp])
       let mask = (0..<20 * 70).map { $0 / 70 % 3 == 1 ? bias : 0 }
       call.mask = .tensor(try Tensor(mask, shape: [20, 70]))
+      // (Float64 tells scores apart that float32 does not, beside such numbers.)
+      call.scale = 0
       guard let result = try Self.attention(call, by: units, on: device) else { return }
       #expect(try Expectation(call, naive: false).misses(result) == [], "\(bias)")
     }
