@@ -96,6 +96,16 @@ import Testing
     }
   }
 
+  @Test(arguments: [("ATTENTION_DEVICE_CLASS", "GPU"), ("ATTENTION_MATRIX_UNITS", "tensor")])
+  func aMisspeltVariableOfOpenCLIsBadInput(variable: (name: String, value: String)) throws {
+    for arguments in [["plan"], ["verify", "--device", "opencl"]] {
+      let command = try Command(arguments, environment: [variable.name: variable.value])
+      #expect(command.status == 2)
+      #expect(command.errors.hasPrefix("attend: \(variable.name): expected "))
+      #expect(command.errors.hasSuffix(", found \(variable.value)\n"))
+    }
+  }
+
   @Test func versionIsPrinted() throws {
     let version = try Command(["--version"])
     #expect(version.status == 0)

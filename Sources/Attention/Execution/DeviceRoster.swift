@@ -28,6 +28,7 @@ package final class DeviceRoster: Sendable {
     _ selection: DeviceSelection, tuning: TuningStore, programs: ProgramCache, threads: Int,
     notice: @escaping @Sendable (String) -> Void
   ) throws {
+    try DeviceProfile.checkEnvironment()
     self.programs = programs
     self.notice = notice
     isAutomatic = selection == .auto

@@ -120,6 +120,23 @@ public struct DeviceProfile: Sendable, Equatable {
     }
   }
 
+  /// Whoever misspells what is to be tried should not go on in the belief that it was.
+  ///
+  /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where `ATTENTION_DEVICE_CLASS` or `ATTENTION_MATRIX_UNITS`
+  ///   has a value without a meaning.
+  static func checkEnvironment() throws {
+    let meanings = [
+      ("ATTENTION_DEVICE_CLASS", ["cpu", "gpu"]),
+      ("ATTENTION_MATRIX_UNITS", ["off", "amx"] + MatrixUnits.allCases.map(\.rawValue)),
+    ]
+    for (name, values) in meanings {
+      guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty, !values.contains(value) else {
+        continue
+      }
+      throw AttentionError.invalid(argument: name, found: value, expected: values.joined(separator: ", "))
+    }
+  }
+
   /// What `ATTENTION_DEVICE_CLASS` says.
   static var forcedClass: DeviceClass? {
     switch ProcessInfo.processInfo.environment["ATTENTION_DEVICE_CLASS"] {
