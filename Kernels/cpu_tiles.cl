@@ -117,7 +117,7 @@ static Span span_of_block(const Head head, int i0, int last, int first) {
 // middle of it, between the edges that causal masks and windows have there; with them all or nothing.
 static Span plain_span(const Modifiers m, const Head head, int i0, int last, int first, Span span, int visibility) {
   Span plain = {span.begin, span.begin};
-  if (!only_scales(m, head) || !(m.scale > 0.0f)) return plain;
+  if (!only_scales(m.softcap, head.slope) || !(m.scale > 0.0f)) return plain;
   if (visibility == TILE_OPEN) plain.end = span.end;
   if (visibility != TILE_MIXED || m.mask_kind != MASK_NONE || m.query_block != 0) return plain;
   const int begin = max(ROUNDED_UP(first_visible(head, last) - first, PANEL), span.begin);

@@ -160,7 +160,7 @@ __kernel ALONE void decode_cpu(
     t.maximum[r] = -INFINITY;
     t.sum[r] = 0.0f;
     t.seen[r] = 0;
-    unmodified = unmodified && only_scales(m, head);
+    unmodified = unmodified && only_scales(m.softcap, head.slope);
   }
   const Head first = heads[piece.head];
   Walk walk = {(__global const long *)(work + table_at) + piece.table, block_rows, row_step, piece.place};

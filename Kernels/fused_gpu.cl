@@ -238,7 +238,7 @@ static void add_scores(float s[ROWS][COLUMNS], __local const float4 *query, __lo
 static uint modify_scores(float s[ROWS][COLUMNS], const Modifiers modifiers, __global const Head *heads, int visibility,
                           int i, int j) {
   const Head head = *heads;
-  if (visibility == TILE_OPEN && only_scales(modifiers, head)) {
+  if (visibility == TILE_OPEN && only_scales(modifiers.softcap, head.slope)) {
     for (int r = 0; r < ROWS; r++)
       for (int c = 0; c < COLUMNS; c++) s[r][c] *= modifiers.scale;
     return 0;

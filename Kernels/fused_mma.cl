@@ -66,18 +66,20 @@ INLINED void rotate(Sums *x, int count, int by) {
 INLINED float modify_scores(Sums s[LANE_ROWS][KEY_BLOCKS], const Modifiers modifiers, __global const Head *heads,
                             int visibility, const int row[LANE_ROWS], int j, bool carefully) {
   const Head head = *heads;
-  const bool plain = only_scales(modifiers, head);
+  const bool plain = only_scales(modifiers.softcap, head.slope);
   const bool by_position = modifiers.mask_kind == MASK_NONE && modifiers.query_block == 0;
   // (A scale that vanished would make NaN of −∞.)
-  if (!carefully && plain && modifiers.scale > 1e-30f && (visibility == TILE_OPEN || by_position)) {
-    const float scale = modifiers.scale * LOG2_E;
+  if (plain && modifiers.scale > 1e-30f && (visibility == TILE_OPEN || by_position)) {
+    const float scale = carefully ? 1.0f : modifiers.scale * LOG2_E;
     if (visibility == TILE_OPEN) return scale;
 #pragma unroll UNROLLED
     for (int r = 0; r < LANE_ROWS; r++) {
       const int first = first_visible(head, row[r]) - j, end = end_visible(head, row[r]) - j;
 #pragma unroll UNROLLED
-      for (int k = 0; k < LANE_KEYS; k++)
-        ELEMENT(s[r], k) = column_of(0, k) >= first && column_of(0, k) < end ? ELEMENT(s[r], k) : HIDDEN_SCORE;
+      for (int k = 0; k < LANE_KEYS; k++) {
+        const float score = carefully ? ELEMENT(s[r], k) * modifiers.scale : ELEMENT(s[r], k);
+        ELEMENT(s[r], k) = column_of(0, k) >= first && column_of(0, k) < end ? score : HIDDEN_SCORE;
+      }
     }
     return scale;
   }
@@ -223,6 +225,7 @@ INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifie
   }
   end_keys(key_tile, keys, item);
 
+  if (carefully) return;
   bool finite = true;
 #pragma unroll UNROLLED
   for (int r = 0; r < LANE_ROWS; r++) {

@@ -54,7 +54,7 @@ static void score_tile(floatv s[ROWS][COLUMNS], __local floatv *shared, const Op
   }
 
   const bool only_scaled = tile_visibility(modifiers, head, i0, rows, j0, TILE_N, TILE_OPEN) == TILE_OPEN &&
-                           modifiers.mask_kind == MASK_NONE && only_scales(modifiers, head);
+                           modifiers.mask_kind == MASK_NONE && only_scales(modifiers.softcap, head.slope);
   if (only_scaled) {
     for (int r = 0; r < ROWS; r++)
       for (int v = 0; v < COLUMNS; v++) s[r][v] = visible_score(s[r][v] * modifiers.scale, true);

@@ -134,13 +134,13 @@ SHARED WIDE(float) modified_scores(const Modifiers m, const Head head, int i, in
 }
 
 // Whether a visible score is a product times the scale, but for what a mask adds.
-SHARED bool only_scales(const Modifiers m, const Head head) { return !(m.softcap > 0.0f) && head.slope == 0.0f; }
+SHARED bool only_scales(float softcap, float slope) { return !(softcap > 0.0f) && slope == 0.0f; }
 
 // Whether a score is a product times the scale or hidden, whatever the tile: then products can wait for their scale. (One that
 // vanished would make NaN of −∞.)
 SHARED bool only_hides(const Modifiers m, const Head head) {
   const bool adds = m.mask_kind != MASK_NONE && m.mask_kind != MASK_BOOL;
-  return only_scales(m, head) && !adds && m.scale > 1e-30f;
+  return only_scales(m.softcap, head.slope) && !adds && m.scale > 1e-30f;
 }
 
 // How much of a rectangle of the score matrix is visible: nothing, everything, or to be asked pair by pair.

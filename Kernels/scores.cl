@@ -42,7 +42,7 @@ __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void sc
   if (blocks == TILE_OPEN) modifiers.query_block = 0;  // then no pair need ask again
   const bool hidden = blocks == TILE_HIDDEN || j0 >= end_visible(head, last) || j0 + TILE_N <= first_visible(head, i0);
   const bool open = j0 >= first_visible(head, last) && j0 + TILE_N <= end_visible(head, i0);
-  const bool only_scaled = open && blocks == TILE_OPEN && mask_kind == MASK_NONE && only_scales(modifiers, head);
+  const bool only_scaled = open && blocks == TILE_OPEN && mask_kind == MASK_NONE && only_scales(modifiers.softcap, head.slope);
 
   if (!hidden) {
     for (int d = 0; d < head_dimension; d += TILE_K) {
