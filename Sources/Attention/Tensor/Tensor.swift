@@ -55,7 +55,10 @@ public struct Tensor: Sendable {
 
   /// Makes a tensor of integers, as a block table is.
   ///
-  /// - Parameter elementType: `int32` or `int64`.
+  /// - Parameters:
+  ///   - values: As many as the shape has elements.
+  ///   - shape: The length of each dimension.
+  ///   - elementType: `int32` or `int64`.
   /// - Throws: ``AttentionError/invalid(argument:found:expected:)`` where the count of values is not that of the shape, the
   ///   type is another, or an integer is none of it.
   public init(integers values: [Int], shape: [Int], as elementType: ElementType = .int32) throws {
