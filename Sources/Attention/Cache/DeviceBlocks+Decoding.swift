@@ -63,21 +63,16 @@ extension DeviceBlocks {
   ///
   /// - Parameter own: Whether nobody else may have them, so that their arguments stay.
   private func kernels(_ problem: AttentionProblem, rotaryPairs: Int, own: Bool) throws -> DecodeKernels {
-    var cause: OpenCLError?
-    for tiles in DecodeTiles.fitting(problem, profile) {
-      do {
-        let key = DecodeKernels.Key(
-          problem, cache: shape.key.storage, storedValues: shape.value?.width ?? shape.key.width,
-          rotaryPairs: rotaryPairs, tiles)
-        return try executor.rejecting(.decode(tiles)) {
-          try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
-        }
-      } catch let rejected as TilesRejected {
-        cause = rejected.cause ?? cause
+    let none = AttentionError.cannotRun(
+      device: profile.identifier, reason: "no tile of the decode kernels fits it")
+    return try TilesRejected.firstAccepted(of: DecodeTiles.fitting(problem, profile), otherwise: none) { tiles in
+      let key = DecodeKernels.Key(
+        problem, cache: shape.key.storage, storedValues: shape.value?.width ?? shape.key.width,
+        rotaryPairs: rotaryPairs, tiles)
+      return try executor.rejecting(.decode(tiles)) {
+        try own ? DecodeKernels(key, executor.context) : executor.decodeKernels(key)
       }
     }
-    if let cause { throw cause }
-    throw AttentionError.cannotRun(device: profile.identifier, reason: "no tile of the decode kernels fits it")
   }
 
   private func records(_ query: CacheQuery, _ masks: CacheMasks) -> [HeadRecord] {

@@ -19,4 +19,21 @@ package struct TilesRejected: Error {
     self.matrixUnits = matrixUnits
     self.cause = cause
   }
+
+  /// What `body` makes of the first of some candidates, best first, that it does not reject.
+  ///
+  /// - Throws: Where it rejects them all, the driver's reason, or `otherwise` where the driver gave none.
+  package static func firstAccepted<Candidate, Result>(
+    of candidates: [Candidate], otherwise: AttentionError, _ body: (Candidate) throws -> Result
+  ) throws -> Result {
+    var cause: OpenCLError?
+    for candidate in candidates {
+      do {
+        return try body(candidate)
+      } catch let rejected as TilesRejected {
+        cause = rejected.cause ?? cause
+      }
+    }
+    throw cause.map(AttentionError.openCL) ?? otherwise
+  }
 }

@@ -44,18 +44,12 @@ final class OpenCLBackend: ModelBackend {
     self.engine = engine
     self.executor = executor
     let profile = DeviceProfile(executor.device)
-    var cause: (any Error)?
-    for layers in try LayerProgram.candidates(weights: .f32, on: profile) {
-      do {
-        programs[.f32] = try LayerKernels(executor, layers)
-        tiles = layers.tiles
-        items = layers.items
-        return
-      } catch let rejected as TilesRejected {
-        cause = rejected.cause.map(AttentionError.openCL) ?? cause
-      }
-    }
-    throw cause ?? LayerProgram.noneFits(profile)
+    let (layers, kernels) = try TilesRejected.firstAccepted(
+      of: LayerProgram.candidates(weights: .f32, on: profile), otherwise: LayerProgram.noneFits(profile)
+    ) { ($0, try LayerKernels(executor, $0)) }
+    tiles = layers.tiles
+    items = layers.items
+    programs[.f32] = kernels
   }
 
   private func kernels(_ type: GGUFType) throws -> LayerKernels {
@@ -136,8 +130,7 @@ final class OpenCLBackend: ModelBackend {
       let own = try kernels(weights.type)
       let isFew = x.rows <= Self.fewRows
       let numberGroups = weights.rows.tiles(of: own.numbers)
-      let tileCount =
-        x.rows.tiles(of: tiles.tileRows) * weights.rows.tiles(of: tiles.tileColumns)
+      let tileCount = x.rows.tiles(of: tiles.tileRows) * weights.rows.tiles(of: tiles.tileColumns)
       try enqueue(
         isFew ? own.linearNumber : own.linear, groups: isFew ? x.rows * numberGroups : tileCount,
         items: isFew ? items : tiles.groupItems

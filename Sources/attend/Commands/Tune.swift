@@ -82,7 +82,7 @@ struct Tune: ParsableCommand {
   }
 
   /// A search takes a while: that there is nowhere to keep its results should not come out at the end. Folders that are not
-  /// the user's alone are not used.
+  /// the user's alone are not used; that rule is `attention_cache_is_own` in COpenCL, of which this says what was found.
   private static func checkStore(of info: DeviceInfo) throws {
     guard let path = TuningStore.standard.path(of: info) else { return }
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path

@@ -42,7 +42,7 @@ struct Verify: ParsableCommand {
     let names = engine.activeDevices.map { "\($0.identifier) (\($0.name))" }.joined(separator: ", ")
     let summary = "\(passed) of \(rows.count) cases passed on \(names)"
     // With --json, stdout holds an object a case and nothing else.
-    if json { Console.note("attend: " + summary) } else { try Console.write(summary) }
+    if json { Console.complain([summary]) } else { try Console.write(summary) }
     if let worst = rows.filter({ $0.result != .passed }).map(\.status).max() { throw Failure(worst) }
   }
 

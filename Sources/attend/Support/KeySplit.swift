@@ -13,8 +13,7 @@ struct KeySplit: Encodable, Hashable {
   private init(_ sequence: AttentionSequence, pieceKeys: Int) {
     keyLength = sequence.keyLength
     self.pieceKeys = pieceKeys
-    let seen = sequence.packedKeys(tile: pieceKeys).count
-    pieces = (seen + pieceKeys - 1) / pieceKeys
+    pieces = sequence.packedKeys(tile: pieceKeys).count.tiles(of: pieceKeys)
   }
 
   /// Those of a part of a plan, equal ones once; none where it does not decode, or on a GPU that is not here: they follow from

@@ -56,7 +56,7 @@ struct KVCacheTests {
     try model.check(cache, device.engine(), queries: 1, heads: 2)
   }
 
-  /// Appending is started and not waited for, and the cache's memory may be the host's.
+  /// Appending is started and not waited for, and the cache's memory may be the host's. (KernelTests have what keeps that.)
   @Test("A cache that goes away while a device still writes to it", arguments: devices)
   func droppedAtWork(device: TestDevice) throws {
     let engine = try device.engine()
