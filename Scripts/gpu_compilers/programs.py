@@ -17,14 +17,14 @@ STORAGES = {"f32": "f32", "f16": "f16", "bf16": "bf16", "q8_0": "f32", "q4_0": "
 CACHE = ("--query-length", "1", "--key-length", "4096", "--heads", "32", "--kv-heads", "8")
 
 # The products in the inner loops of a kernel: Q·Kᵀ, P·V.
-PRODUCTS = {"fused_gpu": 2, "scores": 1, "weighted_values": 1, "top_keys": 1, "received": 1, "linear": 1}
+PRODUCTS = {"fused_gpu": 2, "scores": 1, "weighted_values": 1, "row_terms": 1, "top_keys": 1, "received": 1, "linear": 1}
 
 # Kernels whose rows are of the dimension asked for, and those that read what the type in the row is. All others are the
 # same whatever was asked for: one row of each.
 OF_DIMENSION = ("fused_gpu", "fused_mma", "decode_gpu", "append_rows")
 OF_TYPE = OF_DIMENSION + (
-    "scores", "softmax_parts", "softmax_normalize", "weighted_values", "top_keys", "received", "merge_pieces", "gather_rows",
-    "rotate_rows", "linear", "linear_number", "take_rows")
+    "scores", "softmax_parts", "softmax_normalize", "weighted_values", "row_terms", "top_keys", "received", "merge_pieces",
+    "gather_rows", "rotate_rows", "linear", "linear_number", "take_rows")
 
 # One row of the table: a kernel as a device compiles it. The type is that of the operands, a cache's storage or a model's
 # weights.

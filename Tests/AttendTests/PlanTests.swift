@@ -46,7 +46,7 @@ import Testing
     let programs = try #require(part["programs"] as? [[String: Any]])
     #expect(
       programs.compactMap { $0["kernels"] as? [String] } == [
-        ["scores", "softmax_parts", "softmax_normalize", "weighted_values"], ["top_keys", "received"],
+        ["scores", "softmax_parts", "softmax_normalize", "weighted_values"], ["row_terms", "top_keys", "received"],
       ])
     for program in programs {
       let options = try #require(program["options"] as? [String])

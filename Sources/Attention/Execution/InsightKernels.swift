@@ -2,6 +2,7 @@ import OpenCL
 
 /// The kernels of Kernels/insight.cl, built for one device, element type and set of tiles: only for calls that ask.
 final class InsightKernels {
+  let rowTerms: Kernel
   let topKeys: Kernel
   let received: Kernel
   let tiles: StagedTiles
@@ -22,6 +23,7 @@ final class InsightKernels {
       return kernel
     }
     tiles = key.tiles
+    rowTerms = try kernel("row_terms")
     topKeys = try kernel("top_keys")
     received = try kernel("received")
   }

@@ -7,6 +7,8 @@ import OpenCL
 ///
 ///     keys, weights   [head][query][k]
 ///     sums            [head][key]
+///
+/// Before both comes the pass over the rows that have their weights' terms made anew.
 final class InsightPass {
   private let problem: AttentionProblem
   private let heads: Range<Int>
@@ -14,7 +16,15 @@ final class InsightPass {
   private let kernels: InsightKernels
   private let queues: DeviceQueues
   private let pool: BufferPool
-  private var buffers: [Buffer] = []
+  private var buffers: Buffers?
+
+  private struct Buffers {
+    let all: [Buffer]
+    var keys: Buffer { all[0] }
+    var weights: Buffer { all[1] }
+    var sums: Buffer { all[2] }
+    var terms: Buffer { all[3] }
+  }
 
   /// Nil where there are no kernels: where neither result is asked for.
   init?(
@@ -23,40 +33,46 @@ final class InsightPass {
     guard let kernels else { return nil }
     self.problem = problem
     self.heads = heads
-    extent = InsightExtent(problem, heads: heads)
+    extent = InsightExtent(problem, heads: heads, tiles: kernels.tiles)
     self.kernels = kernels
     self.queues = queues
     self.pool = pool
   }
 
   private var listBuffers: (keys: Buffer, weights: Buffer)? {
-    problem.outputs.contains(.topKeys) && buffers.count == 3 ? (buffers[0], buffers[1]) : nil
+    problem.outputs.contains(.topKeys) ? buffers.map { ($0.keys, $0.weights) } : nil
   }
   private var receivedBuffer: Buffer? {
-    problem.outputs.contains(.received) && buffers.count == 3 ? buffers[2] : nil
+    problem.outputs.contains(.received) ? buffers?.sums : nil
   }
 
   /// Takes the buffers of the results; ``release()`` gives them back.
   func allocate() throws {
-    buffers = try pool.take(extent.listBytes, extent.listBytes, extent.receivedBytes)
+    buffers = Buffers(
+      all: try pool.take(extent.listBytes, extent.listBytes, extent.receivedBytes, extent.termBytes))
   }
 
   /// Starts the kernels for a slice of the block's queries, on the compute queue after what made their log-sum-exp. Slices
   /// go in order and begin at multiples of the tiles' rows; `mask` holds the slice's rows. The event is that of the last
   /// kernel.
   func enqueue(_ queries: Range<Int>, _ operands: BlockBuffers, mask: Buffer) throws -> Event? {
-    var last: Event?
+    guard let terms = buffers?.terms else { return nil }
     let tiles = kernels.tiles
+    let rowTiles = queries.count.tiles(of: tiles.tileRows)
+
+    var arguments = try start(kernels.rowTerms, operands, mask, terms)
+    try arguments.add(operands.logSumExp)
+    try arguments.add(Int32(rowTiles), problem.usesSinks ? 1 : 0)
+    var last = try enqueue(kernels.rowTerms, &arguments, queries, groups: extent.heads * rowTiles)
     if let lists = listBuffers {
-      let rowTiles = queries.count.tiles(of: tiles.tileRows)
-      var arguments = try start(kernels.topKeys, operands, mask)
+      var arguments = try start(kernels.topKeys, operands, mask, terms)
       try arguments.add(lists.keys, lists.weights)
       try arguments.add(Int32(problem.topKeyCount), Int32(extent.queryLength), Int32(rowTiles))
-      last = try enqueue(kernels.topKeys, &arguments, queries, groups: extent.heads * rowTiles)
+      last = try enqueue(kernels.topKeys, &arguments, queries, groups: extent.heads * rowTiles) ?? last
     }
     if let sums = receivedBuffer {
       let columnTiles = extent.keyLength.tiles(of: tiles.tileColumns)
-      var arguments = try start(kernels.received, operands, mask)
+      var arguments = try start(kernels.received, operands, mask, terms)
       try arguments.add(sums)
       try arguments.add(Int32(extent.keyLength), Int32(columnTiles))
       last = try enqueue(kernels.received, &arguments, queries, groups: extent.heads * columnTiles) ?? last
@@ -64,9 +80,11 @@ final class InsightPass {
     return last
   }
 
-  private func start(_ kernel: Kernel, _ operands: BlockBuffers, _ mask: Buffer) throws -> ArgumentList {
+  private func start(
+    _ kernel: Kernel, _ operands: BlockBuffers, _ mask: Buffer, _ terms: Buffer
+  ) throws -> ArgumentList {
     var arguments = ArgumentList(kernel)
-    try arguments.add(operands.heads, operands.query, operands.key, mask, operands.blockMask, operands.logSumExp)
+    try arguments.add(operands.heads, operands.query, operands.key, mask, operands.blockMask, terms)
     return arguments
   }
 
@@ -107,7 +125,7 @@ final class InsightPass {
 
   /// Gives the buffers back; nothing may be under way.
   func release() {
-    pool.put(buffers)
-    buffers = []
+    if let buffers { pool.put(buffers.all) }
+    buffers = nil
   }
 }

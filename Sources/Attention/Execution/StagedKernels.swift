@@ -21,7 +21,7 @@ final class StagedKernels {
 
     func insightProgram(subgroupSizes: [Int]) -> KernelProgram {
       KernelProgram(
-        kernels: ["top_keys", "received"], sources: InsightKernels.sources,
+        kernels: ["row_terms", "top_keys", "received"], sources: InsightKernels.sources,
         options: options(subgroupSizes: subgroupSizes))
     }
 

@@ -74,6 +74,7 @@ extension DevicePlan {
     aligned = problem.headDimension % 4 == 0 && problem.valueDimension % 4 == 0
     keysInPlace = tiles.kernel == .decode && problem.keysFit(device)
     var builder = BlockBuilder(problem, tiles: tiles, device: device)
+    builder.insightTiles = insightTiles
     split = builder.split
     builder.keysInPlace = keysInPlace
     builder.scratchLimit = min(device.maxAllocation, Self.usefulScratchBytes(tiles), device.globalMemory / 4)
@@ -94,6 +95,7 @@ private struct BlockBuilder {
   var scratchLimit = 0
   var operandLimit = 0
   var keysInPlace = false
+  var insightTiles: StagedTiles?
   let split: DecodeSplit
 
   init(_ problem: AttentionProblem, tiles: KernelTiles, device: DeviceProfile) {
@@ -177,7 +179,7 @@ private struct BlockBuilder {
       bytesAnElement = problem.elementType.byteCount
       keysInPlace = builder.keysInPlace
       split = builder.split
-      insight = InsightExtent(problem)
+      insight = InsightExtent(problem, tiles: builder.insightTiles)
       add(head: head)
     }
 

@@ -43,6 +43,15 @@ struct InsightTests {
     }
   }
 
+  /// Has the mask say what the scores are: some apart, and each row's somewhere else.
+  static func large(_ call: inout AttentionCall) throws {
+    let places: [Float] = [0, 50, -1e9, 65, -70, 1e4, -3e38, 1e30]
+    var numbers = SeededNumbers(seed: 11)
+    let mask = (0..<67).flatMap { row in (0..<131).map { _ in places[row % places.count] + 3 * numbers.normal() } }
+    call.scale = 0
+    call.mask = .causal(.lowerRight).tensor(try Tensor(mask, shape: [67, 131], as: .float32))
+  }
+
   static let calls: [NamedCall] = {
     let shape = CallShape(batch: 2, heads: 4, keyHeads: 2, queries: 67, keys: 131, D: 24)
     func feature(_ name: String, _ change: @escaping @Sendable (inout AttentionCall) throws -> Void) -> NamedCall {
@@ -65,6 +74,11 @@ struct InsightTests {
       feature("sinks that are no numbers") { $0.sinks = [.nan, .infinity, 1, -.infinity] },
       feature("scale 0: every key alike") { $0.scale = 0 },
       feature("negative scale") { $0.scale = -1 },
+      feature("log-sum-exps of every size") { try large(&$0) },
+      feature("log-sum-exps of every size, sinks among them") {
+        try large(&$0)
+        $0.sinks = [-1e9, 1e4, -300, 0]
+      },
       NamedCall("bshd") { try call(CallShape(form: .bshd, batch: 2, heads: 4, keyHeads: 2, queries: 33, keys: 70)) },
       NamedCall("one tensor") { try call(CallShape(form: .packed, batch: 2, queries: 70)) },
       NamedCall("packed, some empty") {
