@@ -57,12 +57,35 @@ import Testing
     }
   }
 
-  /// A file with one tensor of a shape.
-  private static func head(shape: [UInt64]) -> [UInt8] {
-    func bytes<N: FixedWidthInteger>(_ number: N) -> [UInt8] { withUnsafeBytes(of: number.littleEndian, Array.init) }
-    return Array("GGUF".utf8) + bytes(UInt32(3)) + bytes(UInt64(1)) + bytes(UInt64(0)) + bytes(UInt64(1)) + [0x61]
-      + bytes(UInt32(shape.count)) + shape.flatMap(bytes) + bytes(UInt32(0)) + bytes(UInt64(0))
-      + [UInt8](repeating: 0, count: 64)
+  private static func bytes<N: FixedWidthInteger>(_ number: N) -> [UInt8] {
+    withUnsafeBytes(of: number.littleEndian, Array.init)
+  }
+
+  private static func bytes(_ text: String) -> [UInt8] { bytes(UInt64(text.utf8.count)) + text.utf8 }
+
+  /// A file of booleans as metadata, and of tensors of one shape that all lie in the same place.
+  private static func file(keys: [String] = [], tensors: [String] = ["a"], shape: [UInt64] = [1]) -> [UInt8] {
+    Array("GGUF".utf8) + bytes(UInt32(3)) + bytes(UInt64(tensors.count)) + bytes(UInt64(keys.count))
+      + keys.flatMap { bytes($0) + bytes(UInt32(7)) + [1] }
+      + tensors.flatMap { name in
+        bytes(name) + bytes(UInt32(shape.count)) + shape.flatMap { bytes($0) } + bytes(UInt32(0)) + bytes(UInt64(0))
+      } + [UInt8](repeating: 0, count: 64)
+  }
+
+  @Test func namesMayStandOnce() throws {
+    let folder = try TestFolder()
+    func error(_ bytes: [UInt8]) throws -> TensorFileError {
+      let path = try folder.write(bytes, as: "names.gguf")
+      return try #require(throws: TensorFileError.self) { try GGUF(path: path) }
+    }
+    let tensor = try error(Self.file(tensors: ["b", "a", "c", "a"]))
+    #expect(tensor.part == .tensor("a"))
+    #expect(tensor.found == "the name twice")
+    let key = try error(Self.file(keys: ["a", "b", "a"]))
+    #expect(key.part == .metadata("a"))
+    #expect(key.found == "the key twice")
+    let path = try folder.write(Self.file(keys: ["a", "b"], tensors: ["a", "b"]), as: "names.gguf")
+    #expect(try GGUF(path: path).entries.map(\.name) == ["a", "b"])
   }
 
   @Test func shapesMayLie() throws {
@@ -71,10 +94,10 @@ import Testing
       [.max], [1 << 63], [1 << 62], [0], [1, 1 << 63], [1 << 63, 1], [1 << 32, 1 << 32], [1, 0, 5],
     ]
     for shape in shapes {
-      let path = try folder.write(Self.head(shape: shape), as: "shape.gguf")
+      let path = try folder.write(Self.file(shape: shape), as: "shape.gguf")
       #expect(throws: TensorFileError.self, "\(shape)") { try GGUF(path: path) }
     }
-    let path = try folder.write(Self.head(shape: [1, 2]), as: "shape.gguf")
+    let path = try folder.write(Self.file(shape: [1, 2]), as: "shape.gguf")
     #expect(try GGUF(path: path)["a"]?.shape == [2, 1])
   }
 

@@ -28,8 +28,8 @@ public struct Safetensors: Sendable {
 
   /// Opens a file and checks all that its header says.
   ///
-  /// - Throws: ``TensorFileError`` where the file cannot be read, its header is not what the format asks for, or the
-  ///   tensors do not fill its data exactly: overlaps, holes, bytes past the end.
+  /// - Throws: ``TensorFileError`` where the file cannot be read, its header is not what the format asks for or has a name
+  ///   twice, or the tensors do not fill its data exactly: overlaps, holes, bytes past the end.
   public init(path: String) throws {
     file = try ReadableFile(path: path)
     let header: SafetensorsHeader

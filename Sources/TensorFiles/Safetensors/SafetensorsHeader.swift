@@ -69,10 +69,24 @@ struct SafetensorsHeader: Decodable {
         file: file.path, found: "a header that begins otherwise or holds zero bytes",
         expected: "a JSON object in UTF-8, its brace first")
     }
+    let header: SafetensorsHeader
+    let names: [String]
     do {
-      return (try JSONDecoder().decode(SafetensorsHeader.self, from: json), 8 + byteCount)
+      header = try JSONDecoder().decode(SafetensorsHeader.self, from: json)
+      names = try JSONNames.names(ofObject: json)
     } catch {
       throw TensorFileError(file: file.path, found: "a header that does not parse", expected: "a JSON object in UTF-8")
     }
+    try checkOnce(names, file: file.path)
+    return (header, 8 + byteCount)
+  }
+
+  private static func checkOnce(_ names: [String], file: String) throws {
+    var seen: Set<String> = []
+    guard let name = names.first(where: { !seen.insert($0).inserted }) else { return }
+    if name == metadataName {
+      throw TensorFileError(file: file, part: .metadata(name), found: "the key twice", expected: "one value of it")
+    }
+    throw TensorFileError(file: file, part: .tensor(name), found: "the name twice", expected: "one tensor of it")
   }
 }
