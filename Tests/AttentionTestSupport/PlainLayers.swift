@@ -6,9 +6,12 @@ package enum PlainLayers {
 
   /// A tensor of a tiny model, as rows.
   package static func tensor(_ name: String, _ shape: [Int]) -> Rows {
-    let numbers = TinyModels.values(name, shape).map(Double.init)
+    rows(TinyModels.values(name, shape), shape)
+  }
+
+  package static func rows(_ numbers: [Float], _ shape: [Int]) -> Rows {
     let width = shape.last ?? 1
-    return stride(from: 0, to: numbers.count, by: width).map { Array(numbers[$0..<$0 + width]) }
+    return stride(from: 0, to: numbers.count, by: width).map { numbers[$0..<$0 + width].map(Double.init) }
   }
 
   package static func linear(_ x: Rows, _ weights: Rows, _ bias: [Double]? = nil) -> Rows {

@@ -66,8 +66,21 @@ package enum TinyModels {
   /// A token a byte, and two special ones.
   package static let decoderTokens = 258
 
+  /// The texts of the decoder's tokens. Bytes are written as GPT-2's vocabulary does.
+  static var decoderTokenTexts: [String] {
+    var next: UInt32 = 0x100
+    let bytes = (UInt32(0)..<256).map { byte in
+      let isPrinted = (0x21...0x7e).contains(byte) || (0xa1...0xac).contains(byte) || byte >= 0xae
+      defer { if !isPrinted { next += 1 } }
+      return Unicode.Scalar(isPrinted ? byte : next).map(String.init) ?? ""
+    }
+    return bytes + ["<|im_start|>", "<|im_end|>"]
+  }
+
+  static let chatTemplate = "<|im_start|>system\nBe brief.<|im_end|>\n ..."
+
   /// The shapes of the decoder's tensors: 2 layers, 4 heads of 8 that share 2 key/value heads.
-  package static var decoderShapes: [String: [Int]] {
+  package static func decoderShapes(width: Int = width, wide: Int = wide) -> [String: [Int]] {
     var shapes = ["model.embed_tokens.weight": [decoderTokens, width], "model.norm.weight": [width]]
     for layer in 0..<2 {
       let name = "model.layers.\(layer)"
@@ -93,14 +106,8 @@ package enum TinyModels {
        "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": \(wide), "vocab_size": \(decoderTokens),
        "max_position_embeddings": 512, "rms_norm_eps": 0.05, "rope_theta": 100, "hidden_act": "silu"}
       """, to: folder + "/config.json")
-    var vocabulary: [String: Int] = [:]
-    var next: UInt32 = 0x100
-    for byte in 0..<256 {
-      let isPrinted = (0x21...0x7e).contains(byte) || (0xa1...0xac).contains(byte) || byte >= 0xae
-      let scalar = Unicode.Scalar(isPrinted ? UInt32(byte) : next).map(String.init) ?? ""
-      if !isPrinted { next += 1 }
-      vocabulary[scalar] = byte
-    }
+    let bytes = decoderTokenTexts.prefix(256)
+    let vocabulary = Dictionary(uniqueKeysWithValues: zip(bytes, bytes.indices))
     let vocabularyText = String(decoding: try JSONEncoder().encode(vocabulary), as: UTF8.self)
     try write(
       """
@@ -109,10 +116,10 @@ package enum TinyModels {
                         {"id": 257, "content": "<|im_end|>", "special": true}],
        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}}
       """, to: folder + "/tokenizer.json")
+    let template = String(decoding: try JSONEncoder().encode(chatTemplate), as: UTF8.self)
     try write(
-      #"{"chat_template": "<|im_start|>system\nBe brief.<|im_end|>\n ...", "eos_token": "<|im_end|>"}"#,
-      to: folder + "/tokenizer_config.json")
-    try writeTensors(decoderShapes, to: folder)
+      #"{"chat_template": \#(template), "eos_token": "<|im_end|>"}"#, to: folder + "/tokenizer_config.json")
+    try writeTensors(decoderShapes(), to: folder)
   }
 
   // MARK: Files
