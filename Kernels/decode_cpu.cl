@@ -26,8 +26,94 @@ typedef struct {
   __local int *visibility;  // of the tile
 } Rows;
 
+static Rows rows_in(__local vector_t *scratch, int most_rows) {
+  Rows t;
+  t.query = (__local float *)scratch;
+  t.output = t.query + most_rows * KEY_FLOATS;
+  t.weight = t.output + most_rows * VALUE_FLOATS;
+  t.maximum = t.weight + most_rows * TILE_KEYS;
+  t.sum = t.maximum + most_rows;
+  t.seen = (__local int *)(t.sum + most_rows);
+  t.visibility = t.seen + most_rows;
+  return t;
+}
+
+static int blocks_of(const Piece piece) { return (piece.rows + ROWS - 1) / ROWS; }
+
+// The query of a piece's row.
+static int query_of_row(const Call call, const Piece piece, int r) {
+  return call.first_query + (piece.first_row + r) % call.queries;
+}
+
+// Fetches the rows' queries, before their first key. Rows past the last are 0.
+static void begin_rows(Rows t, const Call call, const Piece piece, __global const Head *heads,
+                       __global const storage_t *query, __global const float *rotary) {
+  for (int r = 0; r < blocks_of(piece) * ROWS; r++) {
+    __local float *q = t.query + r * KEY_FLOATS;
+    const Head head = heads[head_of_row(call, piece, piece.first_row + min(r, piece.rows - 1))];
+    const int i = query_of_row(call, piece, r);
+    const bool present = r < piece.rows && i < head.query_length;
+    for (int d = 0; d < KEY_FLOATS; d++)
+      q[d] = present && d < KEY_WIDTH
+                 ? query_element(query + head.query + i * call.query_stride, d, call,
+                                 rotary + ((long)head.rotary + i) * 2 * call.rotary_pairs)
+                 : 0.0f;
+    for (int d = 0; d < VALUE_FLOATS; d++) t.output[r * VALUE_FLOATS + d] = 0.0f;
+    for (int k = 0; k < TILE_KEYS; k++) t.weight[r * TILE_KEYS + k] = 0.0f;
+    t.maximum[r] = -INFINITY;
+    t.sum[r] = 0.0f;
+    t.seen[r] = 0;
+  }
+}
+
+// Whether the scores of all rows are products · scale.
+static bool only_scales_rows(const Modifiers m, const Call call, const Piece piece, __global const Head *heads) {
+  bool only = true;
+  for (int r = 0; r < piece.rows; r++)
+    only = only && only_scales(m.softcap, heads[head_of_row(call, piece, piece.first_row + r)].slope);
+  return only;
+}
+
+// The visibility of a tile to each row; returns that to all of them.
+static int look_at_tile(Rows t, const Modifiers m, const Call call, const Piece piece, __global const Head *heads, int j0,
+                        int keys) {
+  bool hidden = true, open = true;
+  for (int r = 0; r < piece.rows; r++) {
+    const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
+    const int i = query_of_row(call, piece, r);
+    const int visibility = i >= head.query_length
+                               ? TILE_HIDDEN
+                               : tile_visibility(m, head, i, 1, j0, keys, m.mask_kind == MASK_NONE ? TILE_OPEN : TILE_MIXED);
+    t.visibility[r] = visibility;
+    hidden = hidden && visibility == TILE_HIDDEN;
+    open = open && visibility == TILE_OPEN;
+  }
+  return hidden ? TILE_HIDDEN : open ? TILE_OPEN : TILE_MIXED;
+}
+
+// S = Q·Kᵀ
+static void score_rows(Rows t, const Piece piece, __global const uchar *const *key, int keys) {
+  for (int k = 0; k < keys; k += KEYS) {
+#ifdef UNPACK_KEYS
+    key_row_t rows[KEYS];
+    float unpacked[KEYS][KEY_FLOATS];
+    for (int e = 0; e < KEYS; e++) {
+      ask_lines(key + k + e, ROW_BYTES(KEY_WIDTH), 0, LINES(ROW_BYTES(KEY_WIDTH)));
+      unpack_row(unpacked[e], key[k + e], KEY_WIDTH, KEY_WIDTH);
+      rows[e] = unpacked[e];
+    }
+    score_keys(t.weight + k, t.query, rows, 0);
+#else
+    const key_row_t *rows = key + k;
+    score_keys(t.weight + k, t.query, rows, rows);
+#endif
+    for (int b = 1; b < blocks_of(piece); b++)
+      score_keys(t.weight + b * ROWS * TILE_KEYS + k, t.query + b * ROWS * KEY_FLOATS, rows, 0);
+  }
+}
+
 // One step of the online softmax of one row: products become weights, and the output so far is rescaled.
-static void soften(Rows t, const Modifiers m, const Head head, int r, int i, int j0, int keys, bool plain) {
+static void soften_row(Rows t, const Modifiers m, const Head head, int r, int i, int j0, int keys, bool plain) {
   __local vector_t *s = (__local vector_t *)(t.weight + r * TILE_KEYS);
   const int vectors = (keys + VECTOR - 1) / VECTOR;
   for (int j = keys; j < vectors * VECTOR; j++) t.weight[r * TILE_KEYS + j] = plain ? -INFINITY : 0.0f;
@@ -68,6 +154,48 @@ static void soften(Rows t, const Modifiers m, const Head head, int r, int i, int
   for (int d = 0; d < VALUE_FLOATS / VECTOR; d++) output[d] *= factor;
 }
 
+// P and l of a tile.
+static void soften_rows(Rows t, const Modifiers m, const Call call, const Piece piece, __global const Head *heads, int j0,
+                        int keys, bool only_scaled) {
+  for (int r = 0; r < piece.rows; r++) {
+    if (t.visibility[r] == TILE_HIDDEN) {
+      for (int k = 0; k < TILE_KEYS; k++) t.weight[r * TILE_KEYS + k] = 0.0f;
+      continue;
+    }
+    const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
+    soften_row(t, m, head, r, query_of_row(call, piece, r), j0, keys, only_scaled && t.visibility[r] == TILE_OPEN);
+  }
+}
+
+// O += P·V
+static void weigh_rows(Rows t, const Piece piece, __global const uchar *const *value, int keys) {
+  const int blocks = blocks_of(piece);
+  for (int k = 0; k < keys; k += VALUE_KEYS) {
+    const int count = min(VALUE_KEYS, keys - k);
+#ifdef UNPACK_VALUES
+    __global const uchar *const *const asking = 0;
+    value_row_t rows[VALUE_KEYS];
+    float unpacked[VALUE_KEYS][VALUE_FLOATS];
+    for (int e = 0; e < count; e++) {
+      ask_lines(value + k + e, ROW_BYTES(VALUE_WIDTH), 0, LINES(ROW_BYTES(VALUE_WIDTH)));
+      unpack_row(unpacked[e], value[k + e], VALUE_WIDTH, VALUE_STORED);
+      rows[e] = unpacked[e];
+    }
+#else
+    const value_row_t *rows = value + k, *asking = rows;
+#endif
+    if (count == VALUE_KEYS) {
+      weigh_columns(t.output, t.weight + k, rows, VALUE_KEYS, asking);
+      for (int b = 1; b < blocks; b++)
+        weigh_columns(t.output + b * ROWS * VALUE_FLOATS, t.weight + b * ROWS * TILE_KEYS + k, rows, VALUE_KEYS, 0);
+    } else {
+      for (int b = 0; b < blocks; b++)
+        for (int e = 0; e < count; e++)
+          weigh_columns(t.output + b * ROWS * VALUE_FLOATS, t.weight + b * ROWS * TILE_KEYS + k + e, rows + e, 1, 0);
+    }
+  }
+}
+
 // Whether all values of a tile are finite.
 static bool all_finite(__global const uchar *const *rows, int keys) {
   WIDE(int) finite = -1;
@@ -79,14 +207,38 @@ static bool all_finite(__global const uchar *const *rows, int keys) {
   return all(finite);
 }
 
-// The values of a tile some of which are not finite, where 0 · V is not 0 and visibility decides. Rare, so small rather
+// The same of a tile some of whose values are not finite, where 0 · V is not 0 and visibility decides. Rare, so small rather
 // than fast.
-static void weigh_visible(Rows t, const Modifiers m, const Head head, int r, int i, int j0, int keys,
-                          __global const uchar *const *rows) {
-  for (int k = 0; k < keys; k++) {
-    if (!is_visible(m, head, i, j0 + k)) continue;
-    for (int n = 0; n < VALUE_WIDTH; n++)
-      t.output[r * VALUE_FLOATS + n] += t.weight[r * TILE_KEYS + k] * row_element(rows[k], n, VALUE_STORED);
+static void weigh_visible(Rows t, const Modifiers m, const Call call, const Piece piece, __global const Head *heads, int j0,
+                          int keys, __global const uchar *const *value) {
+  for (int r = 0; r < piece.rows; r++) {
+    if (t.visibility[r] == TILE_HIDDEN) continue;
+    const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
+    for (int k = 0; k < keys; k++) {
+      if (!is_visible(m, head, query_of_row(call, piece, r), j0 + k)) continue;
+      for (int n = 0; n < VALUE_WIDTH; n++)
+        t.output[r * VALUE_FLOATS + n] += t.weight[r * TILE_KEYS + k] * row_element(value[k], n, VALUE_STORED);
+    }
+  }
+}
+
+// Puts the rows' results to their places, or where they are merged.
+static void end_rows(Rows t, const Call call, const Piece piece, __global const Head *heads, __global storage_t *output,
+                     __global float *log_sum_exp, __global float *partial, __global float *ends) {
+  for (int r = 0; r < piece.rows; r++) {
+    const int row = piece.first_row + r;
+    const Head head = heads[head_of_row(call, piece, row)];
+    const int i = query_of_row(call, piece, r);
+    if (i >= head.query_length) continue;
+    const long at = piece.partial < 0 ? -1 : (long)piece.partial + row;
+    float factor;
+    store_end(call, head, i, at, t.maximum[r], t.sum[r], t.seen[r], log_sum_exp, ends, &factor);
+    if (at < 0) {
+      for (int n = 0; n < VALUE_WIDTH; n++)
+        store_element(output, head.output + i * call.output_stride + n, t.output[r * VALUE_FLOATS + n] * factor);
+    } else {
+      for (int n = 0; n < VALUE_WIDTH; n++) partial[at * VALUE_WIDTH + n] = t.output[r * VALUE_FLOATS + n];
+    }
   }
 }
 
@@ -134,34 +286,9 @@ __kernel ALONE void decode_cpu(
   __global const uchar *const key_sources[SOURCES] = SOURCE_LIST(key);
   __global const uchar *const value_sources[SOURCES] = SOURCE_LIST(value);
 
-  Rows t;
-  t.query = (__local float *)scratch;
-  t.output = t.query + most_rows * KEY_FLOATS;
-  t.weight = t.output + most_rows * VALUE_FLOATS;
-  t.maximum = t.weight + most_rows * TILE_KEYS;
-  t.sum = t.maximum + most_rows;
-  t.seen = (__local int *)(t.sum + most_rows);
-  t.visibility = t.seen + most_rows;
-
-  const int blocks = (piece.rows + ROWS - 1) / ROWS;
-  bool unmodified = true;
-  for (int r = 0; r < blocks * ROWS; r++) {
-    __local float *q = t.query + r * KEY_FLOATS;
-    const Head head = heads[head_of_row(call, piece, piece.first_row + min(r, piece.rows - 1))];
-    const int i = first_query + (piece.first_row + r) % queries;
-    const bool present = r < piece.rows && i < head.query_length;
-    for (int d = 0; d < KEY_FLOATS; d++)
-      q[d] = present && d < KEY_WIDTH
-                 ? query_element(query + head.query + i * query_stride, d, call,
-                                 rotary + ((long)head.rotary + i) * 2 * rotary_pairs)
-                 : 0.0f;
-    for (int d = 0; d < VALUE_FLOATS; d++) t.output[r * VALUE_FLOATS + d] = 0.0f;
-    for (int k = 0; k < TILE_KEYS; k++) t.weight[r * TILE_KEYS + k] = 0.0f;
-    t.maximum[r] = -INFINITY;
-    t.sum[r] = 0.0f;
-    t.seen[r] = 0;
-    unmodified = unmodified && only_scales(m.softcap, head.slope);
-  }
+  const Rows t = rows_in(scratch, most_rows);
+  begin_rows(t, call, piece, heads, query, rotary);
+  const bool only_scaled = only_scales_rows(m, call, piece, heads);
   const Head first = heads[piece.head];
   Walk walk = {(__global const long *)(work + table_at) + piece.table, block_rows, row_step, piece.place};
 
@@ -173,94 +300,13 @@ __kernel ALONE void decode_cpu(
     const int keys = min(TILE_KEYS, piece.end - j0), next_keys = min(TILE_KEYS, piece.end - j0 - keys);
     for (int k = 0; k < TILE_POINTERS; k++) tiles[k] = tiles[TILE_POINTERS + k];
     if (next_keys > 0) locate(tiles + TILE_POINTERS, &walk, next_keys, first, key_sources, value_sources);
-    bool hidden = true, open = true;
-    for (int r = 0; r < piece.rows; r++) {
-      const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
-      const int i = first_query + (piece.first_row + r) % queries;
-      const int visibility = i >= head.query_length
-                                 ? TILE_HIDDEN
-                                 : tile_visibility(m, head, i, 1, j0, keys, mask_kind == MASK_NONE ? TILE_OPEN : TILE_MIXED);
-      t.visibility[r] = visibility;
-      hidden = hidden && visibility == TILE_HIDDEN;
-      open = open && visibility == TILE_OPEN;
-    }
-    if (hidden) continue;
 
-    for (int k = 0; k < keys; k += KEYS) {
-#ifdef UNPACK_KEYS
-      key_row_t rows[KEYS];
-      float unpacked[KEYS][KEY_FLOATS];
-      for (int e = 0; e < KEYS; e++) {
-        ask_lines(key + k + e, ROW_BYTES(KEY_WIDTH), 0, LINES(ROW_BYTES(KEY_WIDTH)));
-        unpack_row(unpacked[e], key[k + e], KEY_WIDTH, KEY_WIDTH);
-        rows[e] = unpacked[e];
-      }
-      score_keys(t.weight + k, t.query, rows, 0);
-#else
-      const key_row_t *rows = key + k;
-      score_keys(t.weight + k, t.query, rows, rows);
-#endif
-      for (int b = 1; b < blocks; b++)
-        score_keys(t.weight + b * ROWS * TILE_KEYS + k, t.query + b * ROWS * KEY_FLOATS, rows, 0);
-    }
-
-    for (int r = 0; r < piece.rows; r++) {
-      if (t.visibility[r] == TILE_HIDDEN) {
-        for (int k = 0; k < TILE_KEYS; k++) t.weight[r * TILE_KEYS + k] = 0.0f;
-        continue;
-      }
-      const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
-      const int i = first_query + (piece.first_row + r) % queries;
-      soften(t, m, head, r, i, j0, keys, unmodified && t.visibility[r] == TILE_OPEN);
-    }
-
-    if (open || all_finite(value, keys)) {
-      for (int k = 0; k < keys; k += VALUE_KEYS) {
-        const int count = min(VALUE_KEYS, keys - k);
-#ifdef UNPACK_VALUES
-        __global const uchar *const *const asking = 0;
-        value_row_t rows[VALUE_KEYS];
-        float unpacked[VALUE_KEYS][VALUE_FLOATS];
-        for (int e = 0; e < count; e++) {
-          ask_lines(value + k + e, ROW_BYTES(VALUE_WIDTH), 0, LINES(ROW_BYTES(VALUE_WIDTH)));
-          unpack_row(unpacked[e], value[k + e], VALUE_WIDTH, VALUE_STORED);
-          rows[e] = unpacked[e];
-        }
-#else
-        const value_row_t *rows = value + k, *asking = rows;
-#endif
-        if (count == VALUE_KEYS) {
-          weigh_columns(t.output, t.weight + k, rows, VALUE_KEYS, asking);
-          for (int b = 1; b < blocks; b++)
-            weigh_columns(t.output + b * ROWS * VALUE_FLOATS, t.weight + b * ROWS * TILE_KEYS + k, rows, VALUE_KEYS, 0);
-        } else {
-          for (int b = 0; b < blocks; b++)
-            for (int e = 0; e < count; e++)
-              weigh_columns(t.output + b * ROWS * VALUE_FLOATS, t.weight + b * ROWS * TILE_KEYS + k + e, rows + e, 1, 0);
-        }
-      }
-    } else {
-      for (int r = 0; r < piece.rows; r++) {
-        const Head head = heads[head_of_row(call, piece, piece.first_row + r)];
-        const int i = first_query + (piece.first_row + r) % queries;
-        if (t.visibility[r] != TILE_HIDDEN) weigh_visible(t, m, head, r, i, j0, keys, value);
-      }
-    }
+    const int visibility = look_at_tile(t, m, call, piece, heads, j0, keys);
+    if (visibility == TILE_HIDDEN) continue;
+    score_rows(t, piece, key, keys);
+    soften_rows(t, m, call, piece, heads, j0, keys, only_scaled);
+    if (visibility == TILE_OPEN || all_finite(value, keys)) weigh_rows(t, piece, value, keys);
+    else weigh_visible(t, m, call, piece, heads, j0, keys, value);
   }
-
-  for (int r = 0; r < piece.rows; r++) {
-    const int row = piece.first_row + r;
-    const Head head = heads[head_of_row(call, piece, row)];
-    const int i = first_query + row % queries;
-    if (i >= head.query_length) continue;
-    const long at = piece.partial < 0 ? -1 : (long)piece.partial + row;
-    float factor;
-    store_end(call, head, i, at, t.maximum[r], t.sum[r], t.seen[r], log_sum_exp, ends, &factor);
-    if (at < 0) {
-      for (int n = 0; n < VALUE_WIDTH; n++)
-        store_element(output, head.output + i * output_stride + n, t.output[r * VALUE_FLOATS + n] * factor);
-    } else {
-      for (int n = 0; n < VALUE_WIDTH; n++) partial[at * VALUE_WIDTH + n] = t.output[r * VALUE_FLOATS + n];
-    }
-  }
+  end_rows(t, call, piece, heads, output, log_sum_exp, partial, ends);
 }
