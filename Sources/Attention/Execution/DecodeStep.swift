@@ -121,8 +121,7 @@ extension DecodeKernels {
     try arguments.add(Int64(shape.queryStride), Int64(shape.outputStride))
     try arguments.add(Int32(shape.usesSinks ? 1 : 0), Int32(shape.rotaryPairs), Int32(shape.interleaved ? 1 : 0))
     try arguments.add(shape.scale, shape.softcap ?? 0)
-    try arguments.add(shape.mask?.elementType.maskKind ?? 0)
-    try arguments.add(Int64(shape.mask?.queryStride ?? 0), Int64(shape.mask?.keyStride ?? 0))
+    try arguments.add(shape.mask)
     try arguments.add(shape.blockMask)
     guard tables.mergeCount > 0 else { return }
     arguments = ArgumentList(merge)
