@@ -25,12 +25,7 @@ SHARED int head_of_row(const Call call, const Piece piece, int r) {
   return piece.head + head / call.group * call.query_heads + head % call.group;
 }
 
-// Element d of a query, rotated to its position where the call says so.
-SHARED float query_element(__global const storage_t *query, int d, const Call call, __global const float *rotary) {
-  return rotated_element(query, d, call.rotary_pairs, call.interleaved, rotary, rotary + call.rotary_pairs);
-}
-
-// Elements d … d + 3 of a query of `width` elements, 0 past its end.
+// Elements d … d + 3 of a query of `width` elements, rotated to its position where the call says so; 0 past its end.
 SHARED float4 query_four(__global const storage_t *query, int d, int width, const Call call,
                          __global const float *rotary) {
   return rotated_four(query, d, width - d, call.rotary_pairs, call.interleaved, rotary, rotary + call.rotary_pairs);

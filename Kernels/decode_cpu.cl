@@ -53,11 +53,13 @@ static void begin_rows(Rows t, const Call call, const Piece piece, __global cons
     const Head head = heads[head_of_row(call, piece, piece.first_row + min(r, piece.rows - 1))];
     const int i = query_of_row(call, piece, r);
     const bool present = r < piece.rows && i < head.query_length;
-    for (int d = 0; d < KEY_FLOATS; d++)
-      q[d] = present && d < KEY_WIDTH
-                 ? query_element(query + head.query + i * call.query_stride, d, call,
-                                 rotary + ((long)head.rotary + i) * 2 * call.rotary_pairs)
-                 : 0.0f;
+    for (int d = 0; d < KEY_FLOATS; d += 4) {
+      float4 four = 0.0f;
+      if (present && d < KEY_WIDTH)
+        four = query_four(query + head.query + i * call.query_stride, d, KEY_WIDTH, call,
+                          rotary + ((long)head.rotary + i) * 2 * call.rotary_pairs);
+      vstore4(four, 0, q + d);
+    }
     for (int d = 0; d < VALUE_FLOATS; d++) t.output[r * VALUE_FLOATS + d] = 0.0f;
     for (int k = 0; k < TILE_KEYS; k++) t.weight[r * TILE_KEYS + k] = 0.0f;
     t.maximum[r] = -INFINITY;
@@ -234,8 +236,9 @@ static void end_rows(Rows t, const Call call, const Piece piece, __global const 
     float factor;
     store_end(call, head, i, at, t.maximum[r], t.sum[r], t.seen[r], log_sum_exp, ends, &factor);
     if (at < 0) {
-      for (int n = 0; n < VALUE_WIDTH; n++)
-        store_element(output, head.output + i * call.output_stride + n, t.output[r * VALUE_FLOATS + n] * factor);
+      for (int n = 0; n < VALUE_WIDTH; n += 4)
+        store_four(output, head.output + i * call.output_stride + n, vload4(0, t.output + r * VALUE_FLOATS + n) * factor,
+                   VALUE_WIDTH - n);
     } else {
       for (int n = 0; n < VALUE_WIDTH; n++) partial[at * VALUE_WIDTH + n] = t.output[r * VALUE_FLOATS + n];
     }
