@@ -100,7 +100,8 @@ static float sum_of_weights(float sum, const floatv s[COLUMNS], float shift) {
 }
 
 // terms is [head][row of the slice], whole tiles; rows past a head's queries get 0 and 1. A row's terms depend on nothing but
-// the row. (PoCL 3.1 goes wrong where a group ends before a barrier, and stores past a bound that only some items reach.)
+// the row. (Groups without a coarse row go on to the last barrier, and items store rows that are not there too: with groups
+// that ended and items that stopped early, together, PoCL 3.1 wrote over memory that was nobody's.)
 __kernel PINNED __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void row_terms(
     __global const Head *heads, __global const storage_t *query, __global const storage_t *key,
     __global const uchar *mask, __global const uchar *block_mask, __global float2 *terms, __global const float *log_sum_exp,

@@ -8,7 +8,7 @@ import OpenCL
 ///     keys, weights   [head][query][k]
 ///     sums            [head][key]
 ///
-/// Before both comes the pass over the rows that have their weights' terms made anew.
+/// Before both come the terms by which scores become weights, `[head][row of the slice]`.
 final class InsightPass {
   private let problem: AttentionProblem
   private let heads: Range<Int>
