@@ -59,7 +59,7 @@ INLINED void rotate(Sums *x, int count, int by) {
 }
 
 // Elements of a lane's rows that are looked at together where each needs much code.
-#define TOGETHER (2 / LANE_ROWS)
+#define TOGETHER (LANE_ROWS > 2 ? 1 : 2 / LANE_ROWS)
 
 // From products to scores, of rows `row` and keys from j on. What they are still to be multiplied by, log₂ e and the scale
 // where that can wait, is the result: more than 0, so that the largest remains the largest. Carefully made they are whole: 1.
@@ -141,7 +141,7 @@ static float row_maximum(const Warp warp, float x) {
 #pragma unroll UNROLLED
   for (int apart = SHARER_STRIDE; apart < SHARERS * SHARER_STRIDE; apart *= 2) {
     const float other = from_lane(warp, x, warp.lane ^ apart);
-    x = other > x ? other : x;
+    x = fmax(x, other);
   }
   return x;
 }
@@ -160,42 +160,62 @@ typedef struct {
 // Scores, which are to be multiplied by `scale`, become weights; what the rows have gathered is rescaled to their new maxima.
 INLINED void update_rows(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], float scale, Rows *rows, bool open,
                          bool carefully) {
+  float shift[LANE_ROWS], factor[LANE_ROWS];
+  bool as_before = true;
 #pragma unroll UNROLLED
   for (int r = 0; r < LANE_ROWS; r++) {
     float m = -INFINITY;
 #pragma unroll UNROLLED
-    for (int k = 0; k < LANE_KEYS; k++) m = ELEMENT(s[r], k) > m ? ELEMENT(s[r], k) : m;
-    m = row_maximum(warp, m) * scale;
-    m = rows->maximum[r] > m ? rows->maximum[r] : m;
-    const float shift = shift_of(m) - (carefully ? 0 : WEIGHT_ONE_LOG2);
+    for (int k = 0; k < LANE_KEYS; k++) m = fmax(m, ELEMENT(s[r], k));
+    m = fmax(row_maximum(warp, m) * scale, rows->maximum[r]);
+    shift[r] = shift_of(m) - (carefully ? 0 : WEIGHT_ONE_LOG2);
     // (Of equal infinities the difference would be NaN.)
-    const float unit = carefully ? LOG2_E : 1.0f;
-    const float factor = rows->maximum[r] == m ? 1.0f : native_exp2((rows->maximum[r] - m) * unit);
+    const float change = (rows->maximum[r] - m) * (carefully ? LOG2_E : 1.0f);
+    factor[r] = rows->maximum[r] == m ? 1.0f : power_of_two(change);
+    as_before = as_before && factor[r] == 1.0f;
     rows->maximum[r] = m;
-    rows->sum[r] *= factor;
-#pragma unroll UNROLLED
-    for (int k = 0; k < LANE_KEYS; k++) {
-      const float score = ELEMENT(s[r], k);
-      const float exponent =
-          carefully ? fma(score - shift, LOG2_E, (float)WEIGHT_ONE_LOG2) : fma(score, scale, -shift);
-      const float weight = !open && is_hidden_score(score) ? HIDDEN_WEIGHT : native_exp2(exponent);
-      ELEMENT(s[r], k) = weight;
-      rows->sum[r] += weight;
-    }
-    // (Maxima soon stay as they are: for most tiles no lane of the warp comes here.)
-    if (factor != 1.0f) {
-#pragma unroll UNROLLED
-      for (int n = 0; n < LANE_COLUMNS; n++) ELEMENT(rows->o[r], n) *= factor;
-    }
+    rows->sum[r] *= factor[r];
   }
+
+  if (open && !carefully) {
+#pragma unroll UNROLLED
+    for (int r = 0; r < LANE_ROWS; r++)
+#pragma unroll UNROLLED
+      for (int k = 0; k < LANE_KEYS; k++) {
+        ELEMENT(s[r], k) = power_of_two(fma(ELEMENT(s[r], k), scale, -shift[r]));
+        rows->sum[r] += ELEMENT(s[r], k);
+      }
+  } else {
+#pragma unroll UNROLLED
+    for (int r = 0; r < LANE_ROWS; r++)
+#pragma unroll UNROLLED
+      for (int k = 0; k < LANE_KEYS; k++) {
+        const float score = ELEMENT(s[r], k);
+        const float exponent =
+            carefully ? fma(score - shift[r], LOG2_E, (float)WEIGHT_ONE_LOG2) : fma(score, scale, -shift[r]);
+        ELEMENT(s[r], k) = is_hidden_score(score) ? HIDDEN_WEIGHT : power_of_two(exponent);
+        rows->sum[r] += ELEMENT(s[r], k);
+      }
+  }
+
+  // (Maxima soon stay as they are: for most tiles no lane of the warp comes here.)
+  if (as_before) return;
+#pragma unroll UNROLLED
+  for (int r = 0; r < LANE_ROWS; r++)
+#pragma unroll UNROLLED
+    for (int n = 0; n < LANE_COLUMNS; n++) ELEMENT(rows->o[r], n) *= factor[r];
 }
 
 // All tiles of keys from `tile` on. `not_finite` becomes 1 where some item's output is not.
-INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifiers modifiers, __global const Head *heads,
-                    int i0, const int row[LANE_ROWS], __global const ushort *key, __global const ushort *value, KeyTile tile,
-                    int end, __global const uchar *mask_classes, __local ushort *key_tile, __local ushort *value_tile,
+INLINED void attend(const Warp warp, Rows *rows, __global const ushort *const queries[LANE_ROWS],
+                    const Modifiers modifiers, __global const Head *heads, int i0, const int row[LANE_ROWS],
+                    __global const ushort *key, __global const ushort *value, KeyTile tile, int end,
+                    __global const uchar *mask_classes, __local ushort *key_tile, __local ushort *value_tile,
                     __local int *not_finite, bool carefully) {
   const int item = get_local_id(0);
+  KeyCopy keys = begin_keys(key_tile, key, tile.j, end, item);
+  Queries q;
+  load_queries(warp, &q, queries);
 #pragma unroll UNROLLED
   for (int r = 0; r < LANE_ROWS; r++) {
     rows->maximum[r] = -INFINITY;
@@ -203,7 +223,6 @@ INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifie
 #pragma unroll UNROLLED
     for (int n = 0; n < LANE_COLUMNS; n++) ELEMENT(rows->o[r], n) = 0.0f;
   }
-  KeyCopy keys = begin_keys(key_tile, key, tile.j, end, item);
 #pragma unroll 1
   while (tile.j < end) {
     end_keys(key_tile, keys, item);
@@ -212,7 +231,7 @@ INLINED void attend(const Warp warp, Rows *rows, const Queries *q, const Modifie
     const KeyTile next = next_tile(modifiers, heads, i0, tile.j + TILE_KEYS, end, mask_classes);
     const int visibility = carefully ? TILE_MIXED : tile.visibility;
     Sums s[LANE_ROWS][KEY_BLOCKS];
-    multiply_keys(warp, s, q, key_tile);
+    multiply_keys(warp, s, &q, key_tile);
     const float factor =
         modify_scores(s, modifiers, heads, visibility, row, tile.j + sharer_of(warp) * PART, carefully);
     update_rows(warp, s, factor, rows, visibility == TILE_OPEN, carefully);
@@ -281,22 +300,20 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void fused_mma
     row[r] = i0 + item / WARP_LANES * WARP_ROWS + row_of_lane(warp, r);
     queries[r] = query + head.query + (long)min(row[r], i0 + rows - 1) * HEAD_DIMENSION;
   }
-  Queries q;
-  load_queries(warp, &q, queries);
 
   Rows gathered;
 #ifdef EMULATED
   // (Once, for a processor's compiler takes long over it.)
   for (int pass = 0; pass == 0 || (pass == 1 && not_finite); pass++)
-    attend(warp, &gathered, &q, modifiers, heads, i0, row, key, value, first, end, mask_classes, key_tile, value_tile,
-           &not_finite, pass == 1);
+    attend(warp, &gathered, queries, modifiers, heads, i0, row, key, value, first, end, mask_classes, key_tile,
+           value_tile, &not_finite, pass == 1);
 #else
   // Twice the same code, so that what is careful takes no registers of what is not.
-  attend(warp, &gathered, &q, modifiers, heads, i0, row, key, value, first, end, mask_classes, key_tile, value_tile,
-         &not_finite, false);
+  attend(warp, &gathered, queries, modifiers, heads, i0, row, key, value, first, end, mask_classes, key_tile,
+         value_tile, &not_finite, false);
   if (not_finite)
-    attend(warp, &gathered, &q, modifiers, heads, i0, row, key, value, first, end, mask_classes, key_tile, value_tile,
-           &not_finite, true);
+    attend(warp, &gathered, queries, modifiers, heads, i0, row, key, value, first, end, mask_classes, key_tile,
+           value_tile, &not_finite, true);
 #endif
 
 #pragma unroll UNROLLED

@@ -6,7 +6,7 @@
 // What a vendor's file says of the rows of S = Q·Kᵀ and O = P·V that a warp has:
 //
 //   WARP_LANES       lanes of a warp
-//   LANE_ROWS        rows that a lane has part in: row_of_lane(warp, 0), …; a warp has WARP_ROWS
+//   LANE_ROWS        rows, of the WARP_ROWS of a warp, that a lane has part in: row_of_lane(warp, 0), …
 //   SHARERS          lanes that share a row, SHARER_STRIDE apart: sharer_of(warp) of them is this one
 //   BLOCK            columns of a product. Of each block a lane has PART neighbours of each of its rows:
 //
@@ -41,6 +41,9 @@
 #define VALUE_BLOCKS (VALUE_WIDTH / BLOCK)
 #define LANE_KEYS (TILE_KEYS / SHARERS)
 #define LANE_COLUMNS (VALUE_WIDTH / SHARERS)
+
+// Rows of a warp: a multiple of 16.
+#define WARP_ROWS (TILE_ROWS * WARP_LANES / GROUP_ITEMS)
 
 // What has a lane's numbers in arrays: they are registers only in one function, and if its loops are unrolled.
 #ifdef EMULATED
@@ -96,4 +99,9 @@ SHARED float from_lane(const Warp warp, float x, int lane) {
   barrier(CLK_LOCAL_MEM_FENCE);
   return found;
 }
+#endif
+
+#if defined(EMULATED) || UNITS != UNITS_MMA
+// 2^x, by the device's own instruction.
+SHARED float power_of_two(float x) { return native_exp2(x); }
 #endif

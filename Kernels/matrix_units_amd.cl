@@ -29,13 +29,11 @@
 
 #if UNITS == UNITS_MFMA
 #define WARP_LANES 64
-#define WARP_ROWS 32
 #define SHARERS 4
 #define KEY_STEP 32   // two products
 #define INSTRUCTION_WORDS 2
 #else
 #define WARP_LANES 32
-#define WARP_ROWS 16
 #define SHARERS 2
 #define KEY_STEP 16
 #define INSTRUCTION_WORDS (UNITS == UNITS_WMMA ? 8 : 4)

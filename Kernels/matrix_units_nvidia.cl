@@ -14,8 +14,8 @@
 // Two products of scores side by side are, lane for lane, the left factor of P·V. Tiles of K and V are rows as in memory.
 
 #define WARP_LANES 32
-#define WARP_ROWS 16
-#define LANE_ROWS 2
+#define ROW_BLOCKS (WARP_ROWS / 16)
+#define LANE_ROWS (2 * ROW_BLOCKS)
 #define SHARERS 4
 #define SHARER_STRIDE 1
 #define BLOCK 8
@@ -97,6 +97,13 @@ static uint pack(float x, float y) {
   uint word;
   __asm__("cvt.rn." MATRIX_TYPE "x2.f32 %0, %1, %2;" : "=r"(word) : "f"(y), "f"(x));
   return word;
+}
+
+// 2^x, 0 where it is below the least normal number: else its compiler takes care of those, at four times the instructions.
+static float power_of_two(float x) {
+  float power;
+  __asm__("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
 }
 
 // The number that another lane passes.
@@ -203,7 +210,7 @@ static float value_at(__local const ushort *tile, int key, int column) {
 #define KEY_STEPS (KEY_WIDTH / 16)
 
 typedef struct {
-  uint words[KEY_STEPS][4];
+  uint words[ROW_BLOCKS][KEY_STEPS][4];
 } Queries;
 
 // Two neighbouring elements of a query; 0 past its end.
@@ -213,9 +220,12 @@ static uint query_pair(__global const ushort *query, int column) {
 
 INLINED void load_queries(const Warp warp, Queries *q, __global const ushort *const rows[LANE_ROWS]) {
 #pragma unroll UNROLLED
-  for (int step = 0; step < KEY_STEPS; step++)
+  for (int m = 0; m < ROW_BLOCKS; m++)
 #pragma unroll UNROLLED
-    for (int k = 0; k < 4; k++) q->words[step][k] = query_pair(rows[k % 2], 16 * step + warp.lane % 4 * 2 + k / 2 * 8);
+    for (int step = 0; step < KEY_STEPS; step++)
+#pragma unroll UNROLLED
+      for (int k = 0; k < 4; k++)
+        q->words[m][step][k] = query_pair(rows[2 * m + k % 2], 16 * step + warp.lane % 4 * 2 + k / 2 * 8);
 }
 
 // S = Q·Kᵀ.
@@ -223,15 +233,20 @@ INLINED void multiply_keys(const Warp warp, Sums s[LANE_ROWS][KEY_BLOCKS], const
                            __local const ushort *key) {
   const int row = (warp.lane / 16 * 8 + warp.lane % 8) * KEY_STRIDE + warp.lane / 8 % 2 * 8;
 #pragma unroll UNROLLED
-  for (int k = 0; k < LANE_KEYS; k++) ELEMENT(s[0], k) = ELEMENT(s[1], k) = 0.0f;
+  for (int r = 0; r < LANE_ROWS; r++)
+#pragma unroll UNROLLED
+    for (int k = 0; k < LANE_KEYS; k++) ELEMENT(s[r], k) = 0.0f;
 #pragma unroll UNROLLED
   for (int step = 0; step < KEY_STEPS; step++)
 #pragma unroll UNROLLED
     for (int n = 0; n < KEY_BLOCKS; n += 2) {
       uint b[4];
       load_blocks(warp, b, key, row + n * 8 * KEY_STRIDE + step * 16);
-      multiply_add(warp, s[0][n], s[1][n], q->words[step], b[0], b[1]);
-      multiply_add(warp, s[0][n + 1], s[1][n + 1], q->words[step], b[2], b[3]);
+#pragma unroll UNROLLED
+      for (int m = 0; m < ROW_BLOCKS; m++) {
+        multiply_add(warp, s[2 * m][n], s[2 * m + 1][n], q->words[m][step], b[0], b[1]);
+        multiply_add(warp, s[2 * m][n + 1], s[2 * m + 1][n + 1], q->words[m][step], b[2], b[3]);
+      }
     }
 }
 
@@ -241,22 +256,30 @@ INLINED void add_values(const Warp warp, Sums o[LANE_ROWS][VALUE_BLOCKS], Sums p
   const int row = warp.lane % 16 * VALUE_STRIDE + warp.lane / 16 * 8;
 #pragma unroll UNROLLED
   for (int n = 0; n < KEY_BLOCKS; n += 2) {
-    uint high[4], low[4];
+    uint high[ROW_BLOCKS][4], low[ROW_BLOCKS][4];
 #pragma unroll UNROLLED
-    for (int k = 0; k < 4; k++) {
-      const float *pair = p[k % 2][n + k / 2];
-      high[k] = pack(pair[0], pair[1]);
-      const float2 rounded = unpack(high[k]);
-      low[k] = pack(pair[0] - rounded.x, pair[1] - rounded.y);
-    }
+    for (int m = 0; m < ROW_BLOCKS; m++)
+#pragma unroll UNROLLED
+      for (int k = 0; k < 4; k++) {
+        const float *pair = p[2 * m + k % 2][n + k / 2];
+        high[m][k] = pack(pair[0], pair[1]);
+        const float2 rounded = unpack(high[m][k]);
+        low[m][k] = pack(pair[0] - rounded.x, pair[1] - rounded.y);
+      }
 #pragma unroll UNROLLED
     for (int v = 0; v < VALUE_BLOCKS; v += 2) {
       uint b[4];
       load_transposed_blocks(warp, b, value, row + n * 8 * VALUE_STRIDE + v * 8);
-      multiply_add(warp, o[0][v], o[1][v], high, b[0], b[1]);
-      multiply_add(warp, o[0][v + 1], o[1][v + 1], high, b[2], b[3]);
-      multiply_add(warp, o[0][v], o[1][v], low, b[0], b[1]);
-      multiply_add(warp, o[0][v + 1], o[1][v + 1], low, b[2], b[3]);
+#pragma unroll UNROLLED
+      for (int m = 0; m < ROW_BLOCKS; m++) {
+        multiply_add(warp, o[2 * m][v], o[2 * m + 1][v], high[m], b[0], b[1]);
+        multiply_add(warp, o[2 * m][v + 1], o[2 * m + 1][v + 1], high[m], b[2], b[3]);
+      }
+#pragma unroll UNROLLED
+      for (int m = 0; m < ROW_BLOCKS; m++) {
+        multiply_add(warp, o[2 * m][v], o[2 * m + 1][v], low[m], b[0], b[1]);
+        multiply_add(warp, o[2 * m][v + 1], o[2 * m + 1][v + 1], low[m], b[2], b[3]);
+      }
     }
   }
 }

@@ -36,7 +36,9 @@ public struct FusedGPUTiles: Sendable, Hashable {
   ///
   /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
   /// less. NVIDIA's sizes were timed on an H100; the others are what compilers for the vendors' GPUs make good code of, as
-  /// `Scripts/gpu-compilers` says.
+  /// `Scripts/gpu-compilers` says. (Warps of 32 rows there take 0.87 of the time at dimension 64 where queries are many and see
+  /// all keys, the same where they are causal, and 1.2 to 1.6 times as long where they are 128 and fewer: so they come second, for
+  /// `attend tune` to find.)
   ///
   /// - Parameter matrixUnits: What the device has for the problem's type.
   package static func candidates(
@@ -64,6 +66,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
     let table = """
       vendor width rows keys groupX groupY oneBuffer depth valueKeys prefetch scoreUnroll matrixUnits
       any    128   64   64   32     4      0         0     0         0        0           1
+      any    64    128  64   32     4      0         0     0         0        0           1
       any    256   64   32   32     4      0         0     0         0        0           1
       any    64    128  64   64     4      0         0     0         0        0           2
       any    256   128  32   64     4      0         0     0         0        0           2
@@ -129,7 +132,7 @@ public struct FusedGPUTiles: Sendable, Hashable {
   private var isConsistent: Bool {
     guard [tileRows, tileKeys, groupX, groupY].allSatisfy({ (1...1024).contains($0) }) else { return false }
     if let matrixUnits {
-      return groupX == matrixUnits.warpItems && tileRows == matrixUnits.warpRows * groupY
+      return groupX == matrixUnits.warpItems && MatrixUnits.warpRows.contains { tileRows == $0 * groupY }
         && tileKeys % matrixUnits.step == 0 && sizes[4..<9].allSatisfy { $0 == 0 }
     }
     guard tileRows % 4 == 0, tileRows % groupY == 0, tileKeys % groupX == 0, (1...16).contains(scoreUnroll) else {

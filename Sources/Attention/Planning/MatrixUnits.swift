@@ -30,8 +30,8 @@ public enum MatrixUnits: String, Sendable, Hashable, CaseIterable {
 
   /// Work-items of a warp.
   package var warpItems: Int { self == .mfma ? 64 : 32 }
-  /// Rows of a tile that a warp has.
-  package var warpRows: Int { self == .mfma ? 32 : 16 }
+  /// Rows of a tile that a warp may have: with 32, what it reads of keys and values serves twice as many products.
+  package static let warpRows = [16, 32]
   /// Columns of the keys, and keys, that a step of a product takes.
   package var step: Int { self == .mfma ? 32 : 16 }
 

@@ -10,8 +10,10 @@ struct MatrixUnitTests {
 
   /// The call computed by a kind of matrix units; nil where the device is too small for their tiles, or its vendor's but not
   /// its own: those are neither there nor emulated.
+  ///
+  /// - Parameter warpRows: Rows of a warp of the tiles that are taken; nil: the best.
   static func attention(
-    _ call: AttentionCall, by units: MatrixUnits, on device: TestDevice
+    _ call: AttentionCall, by units: MatrixUnits, warpRows: Int? = nil, on device: TestDevice
   ) throws -> AttentionResult? {
     let engine = try device.engine()
     let problem = try AttentionProblem(call)
@@ -19,6 +21,12 @@ struct MatrixUnitTests {
     if units.vendor == profile.vendor, profile.matrixUnits[problem.elementType] != units { return nil }
     profile.deviceClass = .gpu
     profile.matrixUnits = MatrixUnits.all(units)
+    if let warpRows {
+      profile.rejectedTiles = KernelTiles.candidates(for: problem, on: profile, kernel: .fused).filter {
+        guard case .fusedGPU(let tiles) = $0 else { return true }
+        return tiles.tileRows != warpRows * tiles.groupY
+      }
+    }
     let plan = try AttentionPlan(problem, devices: [profile], kernel: .fused)
     guard case .fusedGPU(let tiles)? = plan.tiles.first, tiles.matrixUnits == units else {
       #expect(profile.localMemory < 40 << 10, "their tiles would fit")
@@ -79,6 +87,19 @@ struct MatrixUnitTests {
     for named in Self.types.flatMap(Self.calls) + widths {
       let call = try named.call().inOnePass(true)
       guard let result = try Self.attention(call, by: units, on: device) else { continue }
+      #expect(try Expectation(call).misses(result) == [], "\(named)")
+    }
+  }
+
+  @Test("Warps of 32 rows against float64", arguments: TestDevice.openCL)
+  func largeWarps(device: TestDevice) throws {
+    let type = ElementType.float16
+    let shapes = [(1, 1), (31, 17), (129, 127), (300, 65)].map {
+      NamedCall("\($0)×\($1)", CallShape(type, queries: $0, keys: $1, D: 64))
+    }
+    for named in shapes + Self.modified(type) {
+      let call = try named.call().inOnePass(true)
+      guard let result = try Self.attention(call, by: .mma, warpRows: 32, on: device) else { continue }
       #expect(try Expectation(call).misses(result) == [], "\(named)")
     }
   }
