@@ -2,38 +2,26 @@ import OpenCL
 
 extension DeviceBlocks {
   /// Attention of few queries: pieces of keys side by side, and their merging.
-  func enqueueDecoding(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
+  func enqueueDecoding(_ query: CacheQuery, _ output: Buffer, _ logSumExp: Buffer) throws {
     let problem = query.problem
+    let operand = try executor.upload(query.query)
     let kernels =
       try query.recording?.kernels
       ?? kernels(problem, rotaryPairs: query.angles?.embedding.pairs ?? 0, own: query.recording != nil)
     query.recording?.kernels = kernels
     let parts = parts
-    let table = query.blocks.map { block in
-      let index = Self.index(of: block, in: parts)
-      return Int64(index) << 48 | Int64(row(of: block, in: parts[index]))
-    }
-    let cuts = DecodeCuts(
-      query.sequences, table: table, blockRows: shape.blockLength,
-      DecodeSplit(keyValueHeads: problem.keyValueHeads, on: profile))
-    var work = DecodeWork()
-    for g in 0..<problem.keyValueHeads {
-      work.add(
-        cuts, head: g * problem.groupSize, heads: problem.groupSize, headsOfSequence: problem.queryHeads,
-        queries: problem.queryLength, rowsOfPiece: kernels.rowsOfPiece)
-    }
+    let table = entries(of: query.blocks)
+    let work = executor.decodeWork(
+      DecodeWorkRequest(
+        problem, query.sequences, table: table, blockRows: shape.blockLength, rowsOfPiece: kernels.rowsOfPiece,
+        on: profile))
     let masks = try CacheMasks(query, executor)
     let heads = records(query, masks)
     let tables = DecodeTables(heads: heads.count, table: table.count, work)
-    let bytes = try TensorStorage(byteCount: tables.byteCount)
-    tables.write(heads, table, work, to: bytes.bytes)
-    let records = try Buffer(executor.context, copying: UnsafeRawBufferPointer(bytes.bytes))
+    let records = try executor.upload(byteCount: tables.byteCount) { tables.write(heads, table, work, to: $0) }
     let scratch = try executor.decodeScratch(
       partial: work.partialRows * problem.valueDimension * 4, ends: work.partialRows * 8)
-    let rotary = try query.angles.map { try executor.buffer(copying: $0.values) }
-    // A cache that is empty has no memory, and the kernels read none.
-    let keys = parts.isEmpty ? [operand] : parts.map(\.key)
-    let values = parts.isEmpty ? [operand] : parts.map(\.value)
+    let rotary = try query.angles.map { try executor.upload($0.values) }
     let shape = DecodeShape(
       queryHeads: problem.queryHeads, group: problem.groupSize, queries: 0..<problem.queryLength,
       blockRows: shape.blockLength, rowStep: 1, queryStride: problem.operands.query.rowStride,
@@ -49,7 +37,8 @@ extension DeviceBlocks {
       try kernels.setArguments(
         shape,
         DecodeBuffers(
-          keys: keys, values: values, query: operand, output: output, logSumExp: logSumExp, rotary: rotary ?? operand,
+          keys: parts.map(\.key), values: parts.map(\.value), query: operand, output: output, logSumExp: logSumExp,
+          rotary: rotary ?? operand,
           mask: masks.mask ?? operand, blockMask: masks.blocks ?? operand, partial: scratch.partial,
           ends: scratch.ends),
         tables: records, tables, mostRows: work.mostRows)

@@ -20,6 +20,7 @@ final class DeviceBlocks: KVBlockStore {
 
   private struct State {
     var parts: [Part] = []
+    var entries: [Int64] = []
     var bytes = 0
   }
 
@@ -52,6 +53,7 @@ final class DeviceBlocks: KVBlockStore {
       }
       let key = try buffer(count * shape.keyBytes)
       let value = shape.value == nil ? key : try buffer(count * shape.valueBytes)
+      state.entries += (0..<count).map { Int64(state.parts.count) << 48 | Int64($0 * shape.heads * shape.blockLength) }
       state.parts.append(Part(first: blocks, count: count, key: key, value: value))
       state.bytes += count * (shape.keyBytes + shape.valueBytes)
       return count
@@ -71,6 +73,11 @@ final class DeviceBlocks: KVBlockStore {
   /// The parts, in order.
   var parts: [Part] { state.withLock { $0.parts } }
 
+  /// What key_value_rows.cl calls the entries of some blocks: their parts, and their rows there.
+  func entries(of blocks: [Int]) -> [Int64] {
+    state.withLock { state in blocks.map { state.entries[$0] } }
+  }
+
   static func index(of block: Int, in parts: [Part]) -> Int {
     parts.lastIndex { $0.first <= block } ?? 0
   }
@@ -84,8 +91,6 @@ final class DeviceBlocks: KVBlockStore {
     _ tokens: [KVToken], key: KVRows, value: KVRows?, headStrides: (key: Int, value: Int), angles: RotaryAngles?
   ) throws {
     guard !tokens.isEmpty else { return }
-    let keys = try executor.operand(key)
-    let values = try value.map(executor.operand)
     let parts = parts
     var records = parts.map { _ in [TokenRecord]() }
     for (n, token) in tokens.enumerated() {
@@ -95,18 +100,18 @@ final class DeviceBlocks: KVBlockStore {
           key: Int64(token.key), value: Int64(token.value),
           row: Int64(row(of: token.block, in: parts[index]) + token.place), rotary: Int32(n)))
     }
-    let rotary = try angles.map { try executor.buffer(copying: $0.values) }
     try executor.withTurn {
       let kernels = try executor.cacheKernels(
         CacheKernels.Key(
           elementType: key.elementType, storage: shape.key.storage.rows, keyWidth: shape.key.width,
           valueWidth: shape.value?.width ?? shape.key.width, rotaryPairs: angles?.embedding.pairs ?? 0))
       let rows = CacheKernels.Rows(
-        key: keys, value: values, heads: shape.heads, headStrides: headStrides, keyWidth: shape.key.width,
-        valueWidth: shape.value?.width ?? 0, angles: rotary, embedding: angles?.embedding)
+        key: try executor.upload(key), value: try value.map(executor.upload), heads: shape.heads,
+        headStrides: headStrides, keyWidth: shape.key.width, valueWidth: shape.value?.width ?? 0,
+        angles: try angles.map { try executor.upload($0.values) }, embedding: angles?.embedding)
       for (part, own) in zip(parts, records) where !own.isEmpty {
         try kernels.enqueueAppend(
-          executor.queue, try executor.buffer(copying: own), count: own.count, rows, toKeys: part.key,
+          executor.queue, try executor.upload(own), count: own.count, rows, toKeys: part.key,
           values: part.value, blockRows: shape.blockLength)
       }
       try executor.queue.flush()
@@ -166,7 +171,6 @@ final class DeviceBlocks: KVBlockStore {
 
   func attend(_ query: CacheQuery) throws -> CacheResult {
     let problem = query.problem
-    let operand = try executor.operand(query.query)
     let output =
       try query.recording.map { try executor.operand(.device($0.output)) }
       ?? executor.makeBuffer(
@@ -175,7 +179,7 @@ final class DeviceBlocks: KVBlockStore {
       try query.recording.map { try executor.operand(.device($0.logSumExp)) }
       ?? executor.makeBuffer(byteCount: try Tensor.byteCount(shape: problem.logSumExpShape, elementType: .float32))
     if problem.queryLength > 0, problem.batch > 0 {
-      try attend(query, operand, output, logSumExp)
+      try attend(query, output, logSumExp)
     }
     let results = (
       DeviceTensor(shape: problem.outputShape, elementType: problem.elementType, memory: .device(output, executor)),
@@ -185,17 +189,17 @@ final class DeviceBlocks: KVBlockStore {
     return .host(output: try results.0.tensor(), logSumExp: try results.1.tensor())
   }
 
-  private func attend(_ query: CacheQuery, _ operand: Buffer, _ output: Buffer, _ logSumExp: Buffer) throws {
+  private func attend(_ query: CacheQuery, _ output: Buffer, _ logSumExp: Buffer) throws {
     if engine.cacheKernel(query.problem) == .fused {
       do {
-        return try attendGathered(query, operand, output, logSumExp)
+        return try attendGathered(query, try executor.operand(query.query), output, logSumExp)
       } catch AttentionError.cannotRun {
         // No tile fits.
       } catch AttentionError.openCL(let error) where error.isOutOfMemory {
         // There is no room for all keys of a head beside the cache: decode kernels need less.
       }
     }
-    try executor.withTurn { try enqueueDecoding(query, operand, output, logSumExp) }
+    try executor.withTurn { try enqueueDecoding(query, output, logSumExp) }
   }
 }
 

@@ -7,7 +7,7 @@ struct ArgumentList {
 
   init(_ kernel: Kernel) { self.kernel = kernel }
 
-  mutating func add(_ buffers: Buffer...) throws {
+  mutating func add(_ buffers: Buffer?...) throws {
     for buffer in buffers { try kernel.setArgument(next(), buffer) }
   }
 

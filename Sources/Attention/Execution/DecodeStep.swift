@@ -23,7 +23,7 @@ struct DecodeShape: Equatable {
 
 /// The operands, results and scratch memory of a decode step on the device.
 struct DecodeBuffers {
-  /// Keys and values, one or more of each; `key_value_rows.cl` knows at most ``sources``.
+  /// Keys and values; `key_value_rows.cl` knows at most ``sources`` of each. A cache that is empty has none.
   var keys: [Buffer]
   var values: [Buffer]
   var query: Buffer
@@ -104,7 +104,8 @@ extension DecodeKernels {
     var arguments = ArgumentList(decode)
     try arguments.add(buffer, buffers.query)
     for sources in [buffers.keys, buffers.values] {
-      for index in 0..<DecodeBuffers.sources { try arguments.add(sources[min(index, sources.count - 1)]) }
+      // (None for those that no row is in: a driver takes time over each buffer.)
+      for index in 0..<DecodeBuffers.sources { try arguments.add(index < sources.count ? sources[index] : nil) }
     }
     try arguments.add(buffers.rotary, buffers.mask, buffers.blockMask, buffers.output, buffers.logSumExp)
     try arguments.add(buffers.partial, buffers.ends)

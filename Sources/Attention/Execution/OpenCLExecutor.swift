@@ -31,6 +31,8 @@ package final class OpenCLExecutor: @unchecked Sendable {
   let queues: DeviceQueues
   private let turn = Mutex(())
   let pool: BufferPool
+  /// Tables of cache and decode kernels; used under ``withTurn(_:)`` alone.
+  private let ring: UploadRing
   private var staged: [StagedKernels.Key: StagedKernels] = [:]
   private var fusedCPU: [FusedCPUKernels.Key: FusedCPUKernels] = [:]
   private var fusedGPU: [FusedGPUKernels.Key: FusedGPUKernels] = [:]
@@ -40,6 +42,7 @@ package final class OpenCLExecutor: @unchecked Sendable {
   private var gather: [GatherProgram.Key: Kernel] = [:]
   /// Partial results of decode steps, which follow one another on the compute queue.
   private var partialResults: (partial: Buffer, ends: Buffer)?
+  private var lastWork: (request: DecodeWorkRequest, work: DecodeWork)?
   private var insight: [StagedKernels.Key: InsightKernels] = [:]
 
   init(_ device: Device, programs: ProgramCache) throws {
@@ -47,6 +50,7 @@ package final class OpenCLExecutor: @unchecked Sendable {
     context = try Context(device, programCache: programs)
     queues = try DeviceQueues(context)
     pool = BufferPool(context)
+    ring = UploadRing(queues.compute, isGPU: DeviceProfile(device).deviceClass == .gpu)
   }
 
   /// The most device memory allocated at once since the last reset.
@@ -225,6 +229,22 @@ extension OpenCLExecutor {
     try turn.withLock { _ in try rethrowing { try body() } }
   }
 
+  /// A table on the device, for the commands of this turn, and of the compute queue alone.
+  func upload(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) throws -> Buffer {
+    try ring.upload(byteCount: byteCount, fill)
+  }
+
+  /// The same of an array.
+  func upload<Element: BitwiseCopyable>(_ elements: [Element]) throws -> Buffer {
+    try elements.withUnsafeBytes { try ring.upload($0) }
+  }
+
+  /// Rows on the device, for the commands of this turn.
+  func upload(_ rows: KVRows) throws -> Buffer {
+    guard case .host(let tensor) = rows else { return try operand(rows) }
+    return try tensor.withUnsafeBytes { try ring.upload($0) }
+  }
+
   /// The kernels of a cache of a kind, built or found.
   func cacheKernels(_ key: CacheKernels.Key) throws -> CacheKernels {
     let kernels = try cache[key] ?? CacheKernels(key, context)
@@ -258,6 +278,14 @@ extension OpenCLExecutor {
     )
     partialResults = made
     return made
+  }
+
+  /// The work of a step over a cache, made or that of the last step.
+  func decodeWork(_ request: DecodeWorkRequest) -> DecodeWork {
+    if let lastWork, lastWork.request == request { return lastWork.work }
+    let work = request.work
+    lastWork = (request, work)
+    return work
   }
 
   /// The decode kernels of a kind, built or found.

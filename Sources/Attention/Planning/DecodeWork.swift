@@ -148,3 +148,41 @@ struct MergeRecord: BitwiseCopyable, Sendable, Equatable {
   var count: Int32
   var padding: Int32 = 0
 }
+
+/// What the work of a step over a cache follows from. Layers of a model have it in common, and so it is made for the first alone.
+struct DecodeWorkRequest: Sendable, Equatable {
+  let sequences: [DecodeSequence]
+  /// Their blocks, where sequences may share some.
+  let table: [Int64]
+  let blockRows: Int
+  let split: DecodeSplit
+  let keyValueHeads: Int
+  let groupSize: Int
+  let queries: Int
+  let rowsOfPiece: Int
+
+  init(
+    _ problem: AttentionProblem, _ sequences: [DecodeSequence], table: [Int64], blockRows: Int, rowsOfPiece: Int,
+    on device: DeviceProfile
+  ) {
+    self.sequences = sequences
+    self.table = sequences.count > 1 ? table : []
+    self.blockRows = blockRows
+    split = DecodeSplit(keyValueHeads: problem.keyValueHeads, on: device)
+    keyValueHeads = problem.keyValueHeads
+    groupSize = problem.groupSize
+    queries = problem.queryLength
+    self.rowsOfPiece = rowsOfPiece
+  }
+
+  var work: DecodeWork {
+    let cuts = DecodeCuts(sequences, table: table, blockRows: blockRows, split)
+    var work = DecodeWork()
+    for g in 0..<keyValueHeads {
+      work.add(
+        cuts, head: g * groupSize, heads: groupSize, headsOfSequence: keyValueHeads * groupSize, queries: queries,
+        rowsOfPiece: rowsOfPiece)
+    }
+    return work
+  }
+}
