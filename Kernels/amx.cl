@@ -1,6 +1,15 @@
 // The instructions of AMX, or, EMULATED, the same in OpenCL C. Its tiles: 0 and 1 are sums, 2 to 4 the parts of a left side, 5
 // and 6 a part of a right side. (They are named by constants, which functions cannot be given.)
 
+// Of the function that all inline assembly is in. PoCL 5 and 6, which have LLVM 16 to 18 at most, look through a kernel's own
+// instructions for calls of a function that most programs lack, take inline assembly for such a call, and end the process for
+// want of its arguments; functions that stay out of line they leave alone. (PoCL 3.1, of LLVM 15, puts all in line, unharmed.)
+#if __clang_major__ >= 16
+#define APART __attribute__((noinline))
+#else
+#define APART
+#endif
+
 #ifdef EMULATED
 typedef struct {
   uint word[7][16][16];

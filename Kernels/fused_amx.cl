@@ -47,7 +47,7 @@ static void load_queries(Tile *t, __global const storage_t *query, int head_dime
         *(__local uint16 *)(t->query + (row * PARTS + p) * words + d / 2) = pairs_of(part, take_part(&high));
       }
     }
-    t->fits = t->fits && numbers_fit(most, true);
+    t->fits &= numbers_fit(most, true);  // (no branch: end_of_row says why)
   }
 }
 
@@ -373,6 +373,33 @@ static bool find_spans(Tile *t, const Modifiers m, const Head head, int j0, int 
   return any;
 }
 
+// All that tiles do for a tile of rows.
+static APART void attend_all_keys(Tile *t, const Modifiers m, const Head head, __global const KeyValueHead *key_value_heads,
+                                  __global const storage_t *query, __global const storage_t *key,
+                                  __global const storage_t *value, __global const uint *packed_key,
+                                  __global const uint *packed_value, __global const uchar *fit,
+                                  __global const uchar *mask_classes, int first_key, int head_dimension, int value_dimension) {
+  Registers registers;
+  BEGIN_TILES(&registers);
+  const Constants constants = constants_in_registers();
+  const int last = t->i0 + t->rows - 1;
+  for (int j0 = first_visible(head, t->i0) / TILE_KEYS * TILE_KEYS; j0 < end_visible(head, last); j0 += TILE_KEYS) {
+    const int tile = j0 / TILE_KEYS;
+    if (!find_spans(t, m, head, j0, m.mask_kind == MASK_NONE ? TILE_OPEN : mask_classes[tile])) continue;
+    const KeyValueHead rows = key_value_heads[head.score];
+    Keys keys;
+    keys.keys = packed_key + head.key + (long)(j0 - first_key) * (depth_of(head_dimension) / 2) * PARTS;
+    keys.values = packed_value + head.value + (long)(j0 - first_key) * 16 * PARTS;
+    keys.panel_stride = (long)ROUNDED_UP(head.key_length, TILE_KEYS) * 16 * PARTS;
+    keys.key = key + rows.key + (long)j0 * head_dimension;
+    keys.value = value + rows.value + (long)j0 * value_dimension;
+    keys.count = min(TILE_KEYS, head.key_length - j0);
+    keys.fit = fit[head.key_tiles + tile - first_key / TILE_KEYS];
+    attend_keys(t, &registers, &constants, m, head, j0, keys, query, head_dimension, value_dimension);
+  }
+  END_TILES();
+}
+
 __kernel ALONE void fused_amx(
     __global const Head *heads, __global const KeyValueHead *key_value_heads, __global const storage_t *query,
     __global const storage_t *key, __global const storage_t *value, __global const uint *packed_key,
@@ -414,27 +441,10 @@ __kernel ALONE void fused_amx(
     t.seen[row] = 0;
   }
 
-  Registers registers;
-  BEGIN_TILES(&registers);
-  const Constants constants = constants_in_registers();
-  const int last = t.i0 + t.rows - 1;
   __global const uchar *classes =
       mask_classes + head.mask_tiles + (mask_query_stride == 0 ? 0 : (long)row_tile * mask_class_stride);
-  for (int j0 = first_visible(head, t.i0) / TILE_KEYS * TILE_KEYS; j0 < end_visible(head, last); j0 += TILE_KEYS) {
-    const int tile = j0 / TILE_KEYS;
-    if (!find_spans(&t, m, head, j0, mask_kind == MASK_NONE ? TILE_OPEN : classes[tile])) continue;
-    const KeyValueHead rows = key_value_heads[head.score];
-    Keys keys;
-    keys.keys = packed_key + head.key + (long)(j0 - first_key) * (depth_of(head_dimension) / 2) * PARTS;
-    keys.values = packed_value + head.value + (long)(j0 - first_key) * 16 * PARTS;
-    keys.panel_stride = (long)ROUNDED_UP(head.key_length, TILE_KEYS) * 16 * PARTS;
-    keys.key = key + rows.key + (long)j0 * head_dimension;
-    keys.value = value + rows.value + (long)j0 * value_dimension;
-    keys.count = min(TILE_KEYS, head.key_length - j0);
-    keys.fit = fit[head.key_tiles + tile - first_key / TILE_KEYS];
-    attend_keys(&t, &registers, &constants, m, head, j0, keys, queries, head_dimension, value_dimension);
-  }
-  END_TILES();
+  attend_all_keys(&t, m, head, key_value_heads, queries, key, value, packed_key, packed_value, fit, classes, first_key,
+                  head_dimension, value_dimension);
 
   for (int row = 0; row < t.rows; row++) {
     const RowEnd end = end_of_row(t.maximum[row], t.sum[row], t.seen[row], has_sinks, head.sink);

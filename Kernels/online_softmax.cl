@@ -69,8 +69,11 @@ SHARED RowEnd end_of_row(float m, float l, bool seen, bool has_sink, float sink)
     kept = rescaling(before, m);
     l = l * kept + exp(sink - shift_of(m));
   }
-  // (Not every compiler keeps the NaN of a division by 0.)
-  end.factor = l == 0.0f || isinf(l) ? NAN : kept / l;
+  // Not every compiler keeps the NaN of a division by 0. (No branch: PoCL 6 on LLVM 18 ends the process where a pass of its
+  // own finds more to do the second time, as it does where a value that two branches made is used in only one more.)
+  const float factor = kept / l;
+  const bool has_none = (l == 0.0f) | (isinf(l) != 0);
+  end.factor = has_none ? NAN : factor;
   end.maximum = m;
   end.sum = l;
   return end;

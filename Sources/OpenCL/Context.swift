@@ -24,6 +24,7 @@ public final class Context: @unchecked Sendable {
         call: call, status: .invalidDevice, device: device.name,
         detail: "it implements \(device.info.deviceVersion), and 1.2 is needed")
     }
+    PoCLDefects.avoid(on: device.info)
     let properties: [cl_context_properties] = [
       cl_context_properties(CL_CONTEXT_PLATFORM), Int(bitPattern: device.platform.raw), 0,
     ]
