@@ -49,8 +49,8 @@ package enum SelfCheck {
       ) {
         $0.mask = .causal(.lowerRight)
       }
-      guard !quick else { continue }
       try build.add("one query", type, queries: 1, keys: 257, width: 128)
+      guard !quick else { continue }
       try build.add("D 7, Dv 9", type, queries: 3, keys: 17, width: 7, valueWidth: 9)
       try build.add(
         "D 576, Dv 512, one key head", type, heads: 4, keyHeads: 1, queries: 17, keys: 63, width: 576, valueWidth: 512)
