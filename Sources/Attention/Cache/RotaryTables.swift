@@ -176,7 +176,7 @@ extension OpenCLExecutor {
         try arguments.add(Int32(rotation.heads), Int32(rotation.length), Int32(rotation.shape[3]))
         try arguments.add(
           Int64(rotation.rows.batchStride), Int64(rotation.rows.headStride), Int64(rotation.rows.rowStride))
-        try arguments.add(Int32(rotation.tables.pairs), Int32(rotation.tables.style == .interleaved ? 1 : 0))
+        try arguments.add(Int32(rotation.tables.pairs), rotation.tables.style == .interleaved)
         try queue.enqueueKernel(kernel, global: [count])
         try queue.flush()
       }

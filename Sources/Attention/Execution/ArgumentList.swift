@@ -1,5 +1,28 @@
 import OpenCL
 
+/// What a kernel can be given.
+protocol KernelArgument {
+  func set(on kernel: Kernel, at index: Int) throws
+}
+
+extension Buffer: KernelArgument {
+  func set(on kernel: Kernel, at index: Int) throws { try kernel.setArgument(index, self) }
+}
+extension Int32: KernelArgument {
+  func set(on kernel: Kernel, at index: Int) throws { try kernel.setArgument(index, self) }
+}
+extension Int64: KernelArgument {
+  func set(on kernel: Kernel, at index: Int) throws { try kernel.setArgument(index, self) }
+}
+extension Float: KernelArgument {
+  func set(on kernel: Kernel, at index: Int) throws { try kernel.setArgument(index, self) }
+}
+
+/// An `int`: 1 or 0.
+extension Bool: KernelArgument {
+  func set(on kernel: Kernel, at index: Int) throws { try kernel.setArgument(index, Int32(self ? 1 : 0)) }
+}
+
 /// Sets a kernel's arguments in order.
 struct ArgumentList {
   private let kernel: Kernel
@@ -7,22 +30,18 @@ struct ArgumentList {
 
   init(_ kernel: Kernel) { self.kernel = kernel }
 
-  mutating func add(_ buffers: Buffer?...) throws {
-    for buffer in buffers { try kernel.setArgument(next(), buffer) }
+  /// (A pack, for an array of them would be made and dropped at each launch.)
+  mutating func add<each Argument: KernelArgument>(_ arguments: repeat each Argument) throws {
+    for argument in repeat each arguments { try argument.set(on: kernel, at: next()) }
   }
 
   mutating func add(_ values: [Int32]) throws {
-    for value in values { try kernel.setArgument(next(), value) }
+    for value in values { try add(value) }
   }
 
-  mutating func add(_ values: Int32...) throws { try add(values) }
-
-  mutating func add(_ values: Int64...) throws {
-    for value in values { try kernel.setArgument(next(), value) }
-  }
-
-  mutating func add(_ values: Float...) throws {
-    for value in values { try kernel.setArgument(next(), value) }
+  /// So many buffers, of which the last may be none: a driver takes time over each that there is.
+  mutating func add(_ buffers: [Buffer], of count: Int) throws {
+    for index in 0..<count { try kernel.setArgument(next(), index < buffers.count ? buffers[index] : nil) }
   }
 
   mutating func addLocal(byteCount: Int) throws { try kernel.setLocalArgument(next(), byteCount: byteCount) }

@@ -78,7 +78,7 @@ extension CacheKernels {
     try arguments.add(tokens, rows.key, rows.value ?? rows.key, rows.angles ?? rows.key, keys, values)
     try arguments.add(Int32(rows.heads), Int32(blockRows), Int32(valueBlocks))
     try arguments.add(Int64(rows.headStrides.key), Int64(rows.headStrides.value))
-    try arguments.add(Int32(rows.embedding?.pairs ?? 0), Int32(rows.embedding?.style == .interleaved ? 1 : 0))
+    try arguments.add(Int32(rows.embedding?.pairs ?? 0), rows.embedding?.style == .interleaved)
     try queue.enqueueKernel(append, global: [count * rows.heads * (blocks(rows.keyWidth) + valueBlocks)])
   }
 }

@@ -103,10 +103,8 @@ extension DecodeKernels {
   ) throws {
     var arguments = ArgumentList(decode)
     try arguments.add(buffer, buffers.query)
-    for sources in [buffers.keys, buffers.values] {
-      // (None for those that no row is in: a driver takes time over each buffer.)
-      for index in 0..<DecodeBuffers.sources { try arguments.add(index < sources.count ? sources[index] : nil) }
-    }
+    try arguments.add(buffers.keys, of: DecodeBuffers.sources)
+    try arguments.add(buffers.values, of: DecodeBuffers.sources)
     try arguments.add(buffers.rotary, buffers.mask, buffers.blockMask, buffers.output, buffers.logSumExp)
     try arguments.add(buffers.partial, buffers.ends)
     if key.tiles.isCPU {
@@ -120,7 +118,7 @@ extension DecodeKernels {
     try arguments.add(Int32(shape.queries.lowerBound), Int32(shape.queries.count))
     try arguments.add(Int32(shape.blockRows), Int32(shape.rowStep))
     try arguments.add(Int64(shape.queryStride), Int64(shape.outputStride))
-    try arguments.add(Int32(shape.usesSinks ? 1 : 0), Int32(shape.rotaryPairs), Int32(shape.interleaved ? 1 : 0))
+    try arguments.add(shape.usesSinks, Int32(shape.rotaryPairs), shape.interleaved)
     try arguments.add(shape.scale, shape.softcap ?? 0)
     try arguments.add(shape.mask)
     try arguments.add(shape.blockMask)
@@ -130,6 +128,6 @@ extension DecodeKernels {
     try arguments.add(Int32(tables.merges), Int32(tables.parts), Int32(key.valueDimension))
     try arguments.add(Int32(shape.queries.lowerBound), Int32(shape.queries.count))
     try arguments.add(Int64(shape.outputStride))
-    try arguments.add(Int32(shape.usesSinks ? 1 : 0))
+    try arguments.add(shape.usesSinks)
   }
 }

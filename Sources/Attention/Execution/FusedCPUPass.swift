@@ -129,7 +129,7 @@ private struct FusedCPUPass: BlockPass {
     try arguments.add(contents.buffers.output, contents.buffers.logSumExp)
     try arguments.addLocal(byteCount: tiles.localBytes(problem))
     try arguments.add(Int32(problem.headDimension), Int32(problem.valueDimension))
-    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), Int32(firstKey), problem.usesSinks ? 1 : 0)
+    try arguments.add(Int32(slice.lowerBound), Int32(rowTiles), Int32(firstKey), problem.usesSinks)
     try arguments.add(problem.scale, problem.softcap ?? 0)
     try arguments.add(problem.mask)
     try arguments.add(Int32(tiles.keyTiles(problem.keyLength)))

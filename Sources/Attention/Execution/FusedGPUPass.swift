@@ -53,7 +53,7 @@ extension ArgumentList {
     _ problem: AttentionProblem, firstRow: Int, rowTiles: Int, heads: Int, _ tiles: FusedGPUTiles
   ) throws {
     try add(Int32(firstRow), Int32(rowTiles), Int32(heads))
-    try add(Int32(problem.usesSinks ? 1 : 0))
+    try add(problem.usesSinks)
     try add(problem.scale, problem.softcap ?? 0)
     try add(problem.mask)
     try add(Int32(problem.keyLength.tiles(of: tiles.tileKeys)))

@@ -62,7 +62,7 @@ final class InsightPass {
 
     var arguments = try start(kernels.rowTerms, operands, mask, terms)
     try arguments.add(operands.logSumExp)
-    try arguments.add(Int32(rowTiles), problem.usesSinks ? 1 : 0)
+    try arguments.add(Int32(rowTiles), problem.usesSinks)
     var last = try enqueue(kernels.rowTerms, &arguments, queries, groups: extent.heads * rowTiles)
     if let lists = listBuffers {
       var arguments = try start(kernels.topKeys, operands, mask, terms)

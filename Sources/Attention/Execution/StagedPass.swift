@@ -90,7 +90,7 @@ private struct StagedPass: BlockPass {
     try arguments.add(
       operands.heads, shared.scores, shared.parts, shared.mask.buffer, operands.blockMask, operands.logSumExp)
     try arguments.add(sizes)
-    try arguments.add(Int32(problem.usesSinks ? 1 : 0))
+    try arguments.add(problem.usesSinks)
     try arguments.add(problem.mask)
     try arguments.add(problem.blockMask)
     return try queues.compute.enqueue(kernels.softmaxNormalize, groups: groups, items: tiles.softmaxItems)
