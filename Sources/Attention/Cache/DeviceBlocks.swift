@@ -20,6 +20,7 @@ final class DeviceBlocks: KVBlockStore {
 
   private struct State {
     var parts: [Part] = []
+    /// Of each block, its part in the upper 16 bits and its row there.
     var entries: [Int64] = []
     var bytes = 0
   }
@@ -53,8 +54,9 @@ final class DeviceBlocks: KVBlockStore {
       }
       let key = try buffer(count * shape.keyBytes)
       let value = shape.value == nil ? key : try buffer(count * shape.valueBytes)
-      state.entries += (0..<count).map { Int64(state.parts.count) << 48 | Int64($0 * shape.heads * shape.blockLength) }
-      state.parts.append(Part(first: blocks, count: count, key: key, value: value))
+      let part = Part(first: blocks, count: count, key: key, value: value)
+      state.entries += (0..<count).map { Int64(state.parts.count) << 48 | Int64(row(of: blocks + $0, in: part)) }
+      state.parts.append(part)
       state.bytes += count * (shape.keyBytes + shape.valueBytes)
       return count
     }
@@ -73,7 +75,7 @@ final class DeviceBlocks: KVBlockStore {
   /// The parts, in order.
   var parts: [Part] { state.withLock { $0.parts } }
 
-  /// What key_value_rows.cl calls the entries of some blocks: their parts, and their rows there.
+  /// Where some blocks are, as the tables of key_value_rows.cl have it.
   func entries(of blocks: [Int]) -> [Int64] {
     state.withLock { state in blocks.map { state.entries[$0] } }
   }

@@ -36,9 +36,9 @@ public struct FusedGPUTiles: Sendable, Hashable {
   ///
   /// To tune for a device, add a row; the first that fits is taken. A row serves heads whose larger dimension is `width` or
   /// less. NVIDIA's sizes were timed on an H100; the others are what compilers for the vendors' GPUs make good code of, as
-  /// `Scripts/gpu-compilers` says. (Warps of 32 rows there take 0.87 of the time at dimension 64 where queries are many and see
-  /// all keys, the same where they are causal, and 1.2 to 1.6 times as long where they are 128 and fewer: so they come second, for
-  /// `attend tune` to find.)
+  /// `Scripts/gpu-compilers` says. (Warps of 32 rows take 0.87 of the time on an H100 at dimension 64 where 4,096 queries see all
+  /// keys and the same where they are causal. With 32 to 128 queries a variant of the kernel took 1.2 to 1.6 times as long: so
+  /// they come second, for `attend tune` to find.)
   ///
   /// - Parameter matrixUnits: What the device has for the problem's type.
   package static func candidates(
